@@ -1,0 +1,1 @@
+"""The read side: sources observe the outside systems and keep one immutable `Fleet`."""

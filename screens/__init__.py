@@ -1,0 +1,1 @@
+"""What the admin sees: one file per screen."""
