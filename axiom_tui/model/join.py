@@ -1,0 +1,185 @@
+"""Joining the planes: Kubernetes node and tailnet device become one row, with its findings.
+
+A node and a device belong together by a tailnet IP, else by their folded name (K3s and MagicDNS lower-case
+names; facts: peers.md F1, F5). Rows whose parts did not change are taken over from the previous join, so
+that a fleet of thousands costs little when one node changes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from axiom_tui.model.finding import Finding, worst_first
+from axiom_tui.model.findings import Context, Subject, recheck_at, row_findings, verdict
+from axiom_tui.model.fleet import Observation, Row
+from axiom_tui.model.fleet_findings import fleet_findings
+from axiom_tui.model.naming import Role, fold, natural_key
+from axiom_tui.model.node import Node
+from axiom_tui.model.pools import found_pool
+from axiom_tui.model.rules import Rules
+from axiom_tui.model.tailnet import TailnetDevice
+from axiom_tui.model.version import Version, minors_behind
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Rows in fleet order, all findings worst first, and when time alone would change them."""
+
+    rows: tuple[Row, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    recheck_at: datetime | None = None
+    version: str = ""
+    subjects: Mapping[str, Subject] = field(default_factory=dict, repr=False)
+
+
+def join(
+    seen: Observation, rules: Rules, now: datetime, version: str, previous: Joined | None = None
+) -> Joined:
+    """Join what was seen. ``now`` is aware and in the admin's zone; ``version`` the API server's, or "".
+
+    ``previous`` must come from the same ``rules``.
+    """
+    context = Context(rules, now, Version.parse(version))
+    old = previous if previous is not None and previous.version == version else Joined()
+    old_rows = {row.key: row for row in old.rows}
+    rows: list[Row] = []
+    subjects = {}
+    for subject in _subjects(seen, context):
+        subjects[subject.key] = subject
+        row = old_rows.get(subject.key)
+        if row is None or old.subjects[subject.key] != subject or _is_over(row.recheck_at, now):
+            row = _row(subject, context)
+        rows.append(row)
+    if len(rows) != len(old.rows) or any(one is not two for one, two in zip(rows, old.rows, strict=False)):
+        rows.sort(key=fleet_order)
+    found = [finding for row in rows for finding in row.findings]
+    found.extend(fleet_findings(rows, seen, rules))
+    return Joined(
+        tuple(rows),
+        tuple(sorted(found, key=worst_first)),
+        min((row.recheck_at for row in rows if row.recheck_at), default=None),
+        version,
+        subjects,
+    )
+
+
+def fleet_order(row: Row) -> tuple[int, int, tuple[tuple[int, int, str], ...]]:
+    """Servers first, then agents, then devices that are no node; by number within each."""
+    kind = 2 if row.node is None else int(row.role is not Role.SERVER)
+    return (int(row.node is None), kind, natural_key(row.name))
+
+
+def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> dict[str, TailnetDevice]:
+    """Node name to its device: by tailnet IP first, else by folded name; a device is given out once."""
+    by_address = {address: device for device in devices for address in device.addresses}
+    matched: dict[str, TailnetDevice] = {}
+    for node in nodes:
+        device = next((by_address[ip] for ip in node.internal_ips if ip in by_address), None)
+        if device is not None:
+            matched[node.name] = device
+    taken = {device.id for device in matched.values()}
+    by_name: dict[str, TailnetDevice] = {}
+    for device in devices:
+        if device.id not in taken:
+            by_name.setdefault(fold(device.host_name), device)
+    # The MagicDNS name is unique and beats the host name, which several devices may share.
+    by_name.update({device.folded_name: device for device in devices if device.id not in taken})
+    for node in nodes:
+        if node.name in matched:
+            continue
+        device = by_name.get(fold(node.name))
+        if device is not None and device.id not in taken:
+            matched[node.name] = device
+            taken.add(device.id)
+    return matched
+
+
+def _subjects(seen: Observation, context: Context) -> list[Subject]:
+    rules, server = context.rules, context.server_version
+    matched = match_devices(seen.nodes, seen.devices)
+    claims = defaultdict(list)
+    for device in seen.devices:
+        if device.host_name:
+            claims[fold(device.host_name)].append(device)
+    tailnet_known, cluster_known = seen.tailnet is not None, bool(seen.nodes)
+    subjects = []
+    for node in seen.nodes:
+        own = matched.get(node.name)
+        role = rules.role_of(node, own) or Role.AGENT
+        kubelet = Version.parse(node.kubelet_version)
+        subjects.append(
+            Subject(
+                key=node.name,
+                name=rules.naming.display(node.name),
+                node=node,
+                device=own,
+                usage=seen.usage.get(node.name),
+                role=role,
+                place=rules.place_of(node.name, own),
+                pool_wanted=rules.pools.wanted(node, role),
+                minors_behind=minors_behind(kubelet, server) if kubelet and server else None,
+                twins=_twins(claims.get(fold(node.name), ()), own, rules),
+                tailnet_known=tailnet_known,
+                cluster_known=cluster_known,
+            )
+        )
+    joined = {device.id for device in matched.values()}
+    for device in seen.devices:
+        if device.id in joined or not rules.is_meant_as_node(device):
+            continue
+        subjects.append(
+            Subject(
+                key=f"device:{device.id}",
+                name=rules.naming.display(device.name or device.host_name),
+                node=None,
+                device=device,
+                usage=None,
+                role=rules.role_of(None, device),
+                place=rules.place_of(device.folded_name, device),
+                pool_wanted="",
+                minors_behind=None,
+                twins=(),
+                tailnet_known=tailnet_known,
+                cluster_known=cluster_known,
+            )
+        )
+    return subjects
+
+
+def _twins(claims: Sequence[TailnetDevice], own: TailnetDevice | None, rules: Rules) -> tuple[str, ...]:
+    """Names of other devices, meant as nodes, that claim the same host name."""
+    if own is None:
+        return ()
+    return tuple(
+        sorted(
+            device.name or device.host_name
+            for device in claims
+            if device.id != own.id and rules.is_meant_as_node(device)
+        )
+    )
+
+
+def _row(subject: Subject, context: Context) -> Row:
+    findings = row_findings(subject, context)
+    return Row(
+        key=subject.key,
+        name=subject.name,
+        node=subject.node,
+        device=subject.device,
+        usage=subject.usage,
+        role=subject.role,
+        place=subject.place,
+        pool_found=found_pool(subject.node) if subject.node else "",
+        pool_wanted=subject.pool_wanted,
+        minors_behind=subject.minors_behind,
+        findings=findings,
+        verdict=verdict(findings),
+        recheck_at=recheck_at(subject, context),
+    )
+
+
+def _is_over(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment <= now

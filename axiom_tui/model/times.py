@@ -1,0 +1,42 @@
+"""Moments and spans in the short words that fit into a cell."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def clock(when: datetime, now: datetime) -> str:
+    """``14:02`` for today, ``20 Nov 14:02`` for earlier, ``20 Nov 2025`` for long ago; in ``now``'s zone."""
+    local = when.astimezone(now.tzinfo)
+    if local.date() == now.date():
+        return f"{local:%H:%M}"
+    if local.year == now.year:
+        return f"{local.day} {local:%b %H:%M}"
+    return f"{local.day} {local:%b %Y}"
+
+
+def span(length: timedelta) -> str:
+    """One unit, rounded down: ``12s``, ``4m``, ``3h``, ``212d``; a negative length counts as ``0s``."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size in _UNITS:
+        if seconds >= size:
+            # Two units of hours read badly: 47 h is "47h", not "1d", until two full days are over.
+            if unit == "d" and seconds < 2 * size:
+                continue
+            return f"{seconds // size}{unit}"
+    return "0s"
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """How long ago, or "" if unknown."""
+    return "" if since is None else span(now - since)
+
+
+def days(length: timedelta) -> str:
+    """``today``, ``tomorrow`` or ``in 5 days``."""
+    count = length.days
+    if count <= 0:
+        return "within a day"
+    return "tomorrow" if count == 1 else f"in {count} days"
