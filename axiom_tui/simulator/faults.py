@@ -1,0 +1,182 @@
+"""What is broken on purpose: the faults that the simulated servers show, for tests and for training."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+
+KUBERNETES_KINDS = frozenset(
+    {
+        "hang",  # connections are accepted, requests never answered, streams fall silent
+        "refuse",  # nothing listens any more, open connections are reset
+        "cut",  # bodies and streams stop in the middle of a line and the connection is reset
+        "unauthorized",  # 401
+        "forbidden",  # 403
+        "throttle",  # 429 with Retry-After
+        "broken",  # 500 with a Status; form=text: a proxy's plain 503
+        "slow",  # each answer comes ``delay`` seconds late
+        "expire",  # 410: for watches in the stream, for lists with a continue token by HTTP
+        "garbage",  # 200 with JSON that does not parse
+        "skew",  # the cluster's clock is ``seconds`` ahead of ours (negative: behind)
+    }
+)
+TAILNET_KINDS = frozenset(
+    {
+        "ts-absent",
+        "ts-stopped",
+        "ts-needs-login",
+        "ts-needs-approval",
+        "ts-hang",
+        "ts-garbage",
+        "ts-ping-timeout",
+        "control-unauthorized",
+        "control-throttle",
+        "control-broken",
+        "control-garbage",
+    }
+)
+KINDS = KUBERNETES_KINDS | TAILNET_KINDS
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault and where, how often and how long it shows.
+
+    ``path``: only requests whose path (with query) begins so; "" is every request.
+    ``times``: how many requests it hits before it clears itself; 0 is no limit.
+    ``seconds``: after how many seconds it clears itself; 0 is never. For ``skew`` it is the shift itself.
+    ``delay``: seconds of ``slow``. ``retry_after``: seconds named by ``throttle``.
+    ``form``: ``status`` (a Status object) or ``text`` (plain text, as from a proxy in front).
+    """
+
+    kind: str
+    path: str = ""
+    times: int = 0
+    seconds: float = 0.0
+    delay: float = 2.0
+    retry_after: int = 1
+    form: str = "status"
+
+
+def parse_fault(text: str) -> Fault:
+    """Read ``kind`` or ``kind:option=value,option=value``; a ``ValueError`` says in a sentence what is wrong."""
+    kind, _, rest = text.partition(":")
+    options: dict[str, str | int | float] = {}
+    for part in filter(None, rest.split(",")):
+        name, equals, value = part.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise ValueError(f"Fault option {part!r} of {kind!r} has no value; write option=value.")
+        options[name] = value.strip()
+    return _fault(kind.strip(), options)
+
+
+def _fault(kind: str, options: dict[str, str | int | float]) -> Fault:
+    if kind not in KINDS:
+        raise ValueError(f"There is no fault {kind!r}; known are {', '.join(sorted(KINDS))}.")
+    read = {"path": str, "times": int, "seconds": float, "delay": float, "retry_after": int, "form": str}
+    unknown = set(options) - set(read)
+    if unknown:
+        names = ", ".join(field.name.replace("_", "-") for field in fields(Fault)[1:])
+        raise ValueError(f"Fault {kind!r} has no option {', '.join(sorted(unknown))}; known are {names}.")
+    values = {}
+    for name, value in options.items():
+        try:
+            values[name] = read[name](value)
+        except ValueError as error:
+            wanted = "a whole number" if read[name] is int else "a number"
+            raise ValueError(f"Option {name} of fault {kind!r} must be {wanted}, not {value!r}.") from error
+    if values.get("form", "status") not in ("status", "text"):
+        raise ValueError(f"Option form of fault {kind!r} must be status or text, not {values['form']!r}.")
+    return Fault(kind, **values)
+
+
+class Faults:
+    """The faults in force, shared by all simulated servers. Every call is safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: dict[str, Fault] = {}
+        self._ends: dict[str, float] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def set(self, kind: str | Fault, **options: str | int | float) -> None:
+        """Put a fault in force (options: see `Fault`); the same kind replaces the earlier one."""
+        fault = kind if isinstance(kind, Fault) else _fault(kind, options)
+        with self._lock:
+            self._faults[fault.kind] = fault
+            self._ends.pop(fault.kind, None)
+            if fault.seconds > 0 and fault.kind != "skew":
+                self._ends[fault.kind] = time.monotonic() + fault.seconds
+        self._tell()
+
+    def clear(self, kind: str | None = None) -> None:
+        """End one fault, or all of them. One that is not in force is no error."""
+        with self._lock:
+            for name in [kind] if kind else list(self._faults):
+                self._faults.pop(name, None)
+                self._ends.pop(name, None)
+        self._tell()
+
+    @property
+    def active(self) -> tuple[Fault, ...]:
+        """All faults in force now, in the order of their kinds."""
+        with self._lock:
+            self._drop_ended()
+            return tuple(self._faults[kind] for kind in sorted(self._faults))
+
+    def find(self, kind: str, path: str = "") -> Fault | None:
+        """The fault of this kind that applies to the request path, without counting it as shown."""
+        with self._lock:
+            self._drop_ended()
+            fault = self._faults.get(kind)
+            return fault if fault and path.startswith(fault.path) else None
+
+    def take(self, kind: str, path: str = "") -> Fault | None:
+        """As `find`, and count it: a fault with ``times`` ends after that many."""
+        with self._lock:
+            self._drop_ended()
+            fault = self._faults.get(kind)
+            if fault is None or not path.startswith(fault.path):
+                return None
+            if fault.times == 1:
+                del self._faults[kind]
+                self._ends.pop(kind, None)
+            elif fault.times > 1:
+                self._faults[kind] = replace(fault, times=fault.times - 1)
+            return fault
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the simulated clocks are ahead of ours."""
+        fault = self.find("skew")
+        return timedelta(seconds=fault.seconds) if fault else timedelta()
+
+    def now(self) -> datetime:
+        """The time (UTC) that the simulated clocks show."""
+        return datetime.now(UTC) + self.skew
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` after every `set` and `clear`, in the caller's thread; returns how to stop it."""
+        with self._lock:
+            self._listeners.append(listener)
+        return lambda: self._forget(listener)
+
+    def _forget(self, listener: Callable[[], None]) -> None:
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def _tell(self) -> None:
+        with self._lock:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def _drop_ended(self) -> None:
+        now = time.monotonic()
+        for kind in [kind for kind, end in self._ends.items() if end <= now]:
+            del self._faults[kind], self._ends[kind]
