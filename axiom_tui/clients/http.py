@@ -1,0 +1,220 @@
+"""One HTTP exchange with a deadline; every failure on the way is an `AxiomError` naming the other side.
+
+The only file that imports httpx, and only when something is sent. It judges the way, not the answer: which
+status means what is known by the client of each system.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+
+if TYPE_CHECKING:
+    import httpx
+
+#: No answer that we ask for comes near; more than this is not what we asked for.
+LARGEST_ANSWER = 64 * 1024 * 1024  # bytes
+LONGEST_EXCERPT = 200  # characters of a foreign text that go into a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the other side asks us to wait (RFC 9110: a number or a date), if it says so."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text)
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+    @property
+    def is_json(self) -> bool:
+        return "json" in self.headers.get("content-type", "").lower()
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    what: str,
+    deadline: float,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    unix_socket: Path | None = None,
+) -> Answer:
+    """Send one request and read its whole answer. ``what`` names the other side in sentences.
+
+    ``deadline`` (seconds) holds for connecting, for each read, and for the whole body. Redirects are not
+    followed, so that credentials go nowhere else; certificates are always verified. Raises `AxiomError`
+    (REFUSED, UNRESOLVED, UNREACHABLE, TIMED_OUT, UNTRUSTED, GARBLED, MISCONFIGURED; for a unix socket also
+    ABSENT, FORBIDDEN).
+    """
+    import httpx
+
+    for name, value in (headers or {}).items():
+        if not (value.isascii() and value.isprintable()):
+            # The value may be a secret, and httpx would quote it in its complaint.
+            raise fail(
+                ProblemKind.MISCONFIGURED,
+                f"What is configured for the header {name} of {what} has line breaks or foreign characters.",
+                "A token is one line of letters, digits and signs: correct the file that it comes from.",
+            )
+    until = time.monotonic() + deadline
+    try:
+        with (
+            _client(url, unix_socket, deadline) as client,
+            client.stream(method, url, headers=dict(headers or {}), content=body) as response,
+        ):
+            chunks: list[bytes] = []
+            size = 0
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > LARGEST_ANSWER:
+                    raise fail(ProblemKind.GARBLED, f"{what} sends more than {LARGEST_ANSWER >> 20} MiB.")
+                if time.monotonic() > until:
+                    raise _timed_out(what, deadline)
+            received = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, received, b"".join(chunks))
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        raise _on_the_way(error, what, url, deadline) from error
+
+
+def excerpt(text: str | bytes) -> str:
+    """A foreign text as a part of a sentence: one line, short, no closing full stop; "" for HTML."""
+    if isinstance(text, bytes):
+        text = text[: LONGEST_EXCERPT * 8].decode("utf-8", "replace")
+    text = " ".join(text.split())
+    if text.startswith("<"):
+        return ""
+    text = "".join(character for character in text if character.isprintable())
+    return (text[:LONGEST_EXCERPT] + "…" if len(text) > LONGEST_EXCERPT else text).rstrip(".")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _client(url: str, unix_socket: Path | None, deadline: float) -> httpx.Client:
+    import httpx
+
+    limit = httpx.Timeout(deadline)
+    if unix_socket is not None:
+        # Plain HTTP: a context that trusts nobody saves the loading of all the world's authorities.
+        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        transport = httpx.HTTPTransport(uds=str(unix_socket), verify=nobody, trust_env=False)
+        return httpx.Client(transport=transport, timeout=limit, trust_env=False)
+    # A proxy of the environment must not see what is meant for this machine.
+    here = is_loopback(urlsplit(url).hostname or "")
+    return httpx.Client(timeout=limit, verify=_authorities(), trust_env=not here)
+
+
+@functools.lru_cache(maxsize=1)
+def _authorities() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def _timed_out(what: str, deadline: float) -> AxiomError:
+    return fail(
+        ProblemKind.TIMED_OUT,
+        f"{what} did not answer within {deadline:g} s.",
+        "Look whether it hangs, and at the network in between.",
+    )
+
+
+def _on_the_way(error: Exception, what: str, url: str, deadline: float) -> AxiomError:
+    """The failure behind httpx's exception; the cause at the end of its chain knows best."""
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        return _timed_out(what, deadline)
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return fail(
+                ProblemKind.UNTRUSTED,
+                f"The certificate of {what} is not trusted: {excerpt(cause.verify_message or str(cause))}.",
+                "Check the address, the clock of this machine, and whether a proxy breaks TLS open.",
+            )
+        if isinstance(cause, ssl.SSLError):
+            return fail(
+                ProblemKind.UNTRUSTED,
+                f"No TLS connection to {what}: {excerpt(cause.reason or str(cause))}.",
+                "Check the address and its port.",
+            )
+        if isinstance(cause, socket.gaierror):
+            return fail(
+                ProblemKind.UNRESOLVED,
+                f"The name {urlsplit(url).hostname} of {what} does not resolve.",
+                "Check its spelling in the settings, and the DNS of this machine.",
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return fail(
+                ProblemKind.REFUSED, f"Nothing listens at {what}.", "Check its address, and that it runs."
+            )
+        if isinstance(cause, FileNotFoundError):
+            return fail(ProblemKind.ABSENT, f"{what} does not exist.", "Check the path.")
+        if isinstance(cause, PermissionError):
+            return fail(ProblemKind.FORBIDDEN, f"You may not open {what}.", "Check its permissions.")
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+        return fail(
+            ProblemKind.MISCONFIGURED,
+            f"The address of {what} is no URL that can be asked: {excerpt(str(error))}.",
+            "Correct it in the settings.",
+        )
+    if isinstance(error, httpx.DecodingError) or _is_not_http(error):
+        return fail(
+            ProblemKind.GARBLED,
+            f"{what} does not speak HTTP: {excerpt(str(error))}.",
+            "Check its address: something else may listen there.",
+        )
+    return fail(
+        ProblemKind.UNREACHABLE,
+        f"The connection to {what} failed: {excerpt(str(error)) or type(error).__name__}.",
+        "Check the network in between.",
+    )
+
+
+def _is_not_http(error: Exception) -> bool:
+    """Whether the other side spoke nonsense; a connection cut in the middle is the same class in httpx."""
+    import httpx
+
+    if not isinstance(error, httpx.RemoteProtocolError):
+        return False
+    text = str(error).lower()
+    return "disconnected" not in text and "peer closed" not in text
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what it was raised from, the outermost first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__

@@ -1,0 +1,203 @@
+"""The sources of the tailnet: the daemon on this machine, and Tailscale's control API.
+
+Both see the same devices from two sides, so they share one `TailnetView` that publishes the merged picture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from axiom_tui.clients.tailscale import LocalTailscale, PingAnswer, TailnetStatus, find_local_api
+from axiom_tui.clients.tailscale_control import HOW_TO_CONFIGURE, NOT_CONFIGURED, ControlApi
+from axiom_tui.fleet.source import Sink, Source, now
+from axiom_tui.fleet.tailnet_merge import merge
+from axiom_tui.fleet.tailnet_pings import Pings
+from axiom_tui.model.fleet import Observation, SourceState, TailnetSelf
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
+from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
+
+SAMPLES = 20  # latencies kept per device
+STATUS_EVERY = 5.0  # seconds
+PING_EVERY = 30.0  # seconds
+CONTROL_EVERY = 60.0  # seconds; no limit is published, one call in 30 s is known to be too much for none
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinged:
+    """The last ping's answer, and the history. ``at`` is when the answer came."""
+
+    answer: PingAnswer
+    latency: Latency
+    at: datetime
+
+
+class TailnetView:
+    """What both sources know of the tailnet. Thread-safe; publishes only what changed, in the right order."""
+
+    def __init__(self, sink: Sink, *, believed_for: timedelta = timedelta(seconds=2.5 * PING_EVERY)) -> None:
+        self._sink = sink
+        self._believed_for = believed_for
+        self._lock = threading.Lock()
+        self._self_state: TailnetSelf | None = None
+        self._local: tuple[TailnetDevice, ...] = ()
+        self._control: tuple[TailnetDevice, ...] = ()
+        self._pinged: dict[str, _Pinged] = {}
+        self._published: tuple[TailnetSelf | None, tuple[TailnetDevice, ...]] = (None, ())
+
+    def see_status(self, status: TailnetStatus) -> None:
+        """The daemon answered. Stopped or logged out it sees nobody: then the last good devices stay."""
+        with self._lock:
+            if status.problem is None:
+                self._self_state, self._local = status.self_state, status.devices
+                ids = {device.id for device in status.devices}
+                self._pinged = {key: value for key, value in self._pinged.items() if key in ids}
+            elif self._self_state is not None:
+                self._self_state = status.self_state
+            self._publish()
+
+    def see_ping(self, device_id: str, answer: PingAnswer) -> None:
+        with self._lock:
+            before = self._pinged.get(device_id)
+            samples = before.latency.samples if before else ()
+            at = now()
+            latency = Latency((*samples, answer.milliseconds)[-SAMPLES:], at)
+            self._pinged[device_id] = _Pinged(answer, latency, at)
+            self._publish()
+
+    def see_control(self, devices: tuple[TailnetDevice, ...]) -> None:
+        with self._lock:
+            self._control = devices
+            self._publish()
+
+    def no_daemon(self) -> None:
+        """There is no Tailscale on this machine (any more): nothing is seen from here."""
+        with self._lock:
+            self._self_state, self._local, self._pinged = None, (), {}
+            self._publish()
+
+    def _publish(self) -> None:
+        moment = now()
+        local = (self._with_ping(device, moment) for device in self._local)
+        seen = (self._self_state, merge(local, self._control))
+        if seen == self._published:
+            return
+        self._published = seen
+        tailnet, devices = seen
+
+        def edit(observation: Observation) -> Observation:
+            return dataclasses.replace(observation, tailnet=tailnet, devices=devices)
+
+        self._sink.change(edit)
+
+    def _with_ping(self, device: TailnetDevice, moment: datetime) -> TailnetDevice:
+        """The device with its latencies; of an idle one the ping also knows the path."""
+        pinged = self._pinged.get(device.id)
+        if pinged is None:
+            return device
+        device = replace(device, latency=pinged.latency)
+        if device.path is not PathKind.IDLE or moment - pinged.at > self._believed_for:
+            return device
+        answer = pinged.answer
+        if answer.milliseconds is not None and answer.path is PathKind.UNKNOWN:
+            return device
+        # A lost ping leaves UNKNOWN: idle would say that all is well.
+        return replace(device, path=answer.path, endpoint=answer.endpoint, relay=answer.relay)
+
+
+class TailnetSource(Source):
+    """This machine's daemon: its status, and pings of the devices that matter.
+
+    ``matters`` says which devices are pinged (those meant as nodes). OFF while Tailscale is not on this
+    machine; stopped, logged out and the like are failures, with the last good devices kept.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        view: TailnetView,
+        *,
+        matters: Callable[[TailnetDevice], bool],
+        find: Callable[[], LocalTailscale] = find_local_api,
+        every: float = STATUS_EVERY,
+        ping_every: float = PING_EVERY,
+        between_tries: float = 1.0,
+    ) -> None:
+        super().__init__("tailnet", sink)
+        self._view = view
+        self._matters = matters
+        self._find = find
+        self._every = every
+        self._pings = Pings(view.see_ping, every=ping_every, between_tries=between_tries)
+
+    def observe(self) -> None:
+        try:
+            local = self._find()
+            while not self.stopping.is_set():
+                status = local.status()
+                if self.stopping.is_set():
+                    return
+                self._view.see_status(status)
+                if status.problem is not None:
+                    raise AxiomError(status.problem)
+                self.live()
+                self._pings.watch(local.ping, self._targets(status))
+                self.pause(self._every)
+        except AxiomError as error:
+            self._pings.watch(None, {})
+            if error.problem.kind is not ProblemKind.ABSENT or self.stopping.is_set():
+                raise
+            self._absent(error.problem)
+
+    def refresh(self) -> None:
+        self._pings.refresh()
+        super().refresh()
+
+    def interrupt(self) -> None:
+        self._pings.stop()
+
+    def _targets(self, status: TailnetStatus) -> dict[str, str]:
+        """Whom to ping: online devices that matter. To an offline one a ping would only time out."""
+        return {
+            device.id: device.ipv4 or device.addresses[0]
+            for device in status.devices
+            if device.online and device.addresses and not device.expired
+            if device.path is not PathKind.SELF and self._matters(device)
+        }
+
+    def _absent(self, problem: Problem) -> None:
+        """Not installed is no fault; it may be installed while we run, so look again now and then."""
+        self._view.no_daemon()
+        if self._status.state is not SourceState.OFF or self._status.problem != problem:
+            self.off(problem)
+        self.pause(self._every)
+
+
+class ControlSource(Source):
+    """Tailscale's control API, asked every minute; OFF if there are no credentials for it (``api`` None)."""
+
+    def __init__(
+        self, sink: Sink, view: TailnetView, api: ControlApi | None, *, every: float = CONTROL_EVERY
+    ) -> None:
+        super().__init__("tailnet-control", sink)
+        self._view = view
+        self._api = api
+        self._every = every
+
+    def observe(self) -> None:
+        if self._api is None:
+            self.off(Problem(ProblemKind.ABSENT, NOT_CONFIGURED, HOW_TO_CONFIGURE))
+            self.stopping.wait()
+            return
+        while not self.stopping.is_set():
+            devices = self._api.devices()
+            if self.stopping.is_set():
+                return
+            self._view.see_control(devices)
+            self.live()
+            self.pause(self._every)
