@@ -1,0 +1,354 @@
+"""The door: arguments become the app, or one headless command. All rooms are entered lazily.
+
+Exit codes: 0 all is well, 1 there are findings, 2 it could not be done (one sentence on stderr says why),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from axiom_tui import __version__
+
+if TYPE_CHECKING:
+    from axiom_tui.config import Loaded, Overrides
+    from axiom_tui.start import DemoOptions, StartOptions
+
+COULD_NOT = 2
+INTERRUPTED = 130
+PIPE_CLOSED = 141  # what a shell reports for SIGPIPE
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its words (``config show``), what it is for, its own arguments, and what it does."""
+
+    words: str
+    about: str
+    run: Callable[[argparse.Namespace], int]
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    aliases: tuple[str, ...] = ()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code (argparse's own errors exit with 2)."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a sign gets another one, not a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    options = parser().parse_args(arguments)
+    try:
+        code = _guarded(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python's own flush at exit must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; built without importing any room."""
+    top = argparse.ArgumentParser(
+        prog="axiom-tui",
+        description="A terminal UI for the admin of Axiom, a K3s fleet that talks over Tailscale.",
+        epilog="Without a command the terminal UI starts.",
+    )
+    top.add_argument("--version", action="version", version=f"axiom-tui {__version__}")
+    _global_options(top)
+    top.set_defaults(run=run_app, command="")
+    # The same options are understood behind the command; only what is written there counts.
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _global_options(shared, suppress=True)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+    groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
+    for command in COMMANDS:
+        first, _, second = command.words.partition(" ")
+        parent = commands
+        if second:
+            if first not in groups:
+                group = commands.add_parser(first, help=GROUPS[first], description=GROUPS[first])
+                groups[first] = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+            parent = groups[first]
+        own = parent.add_parser(
+            second or first,
+            help=command.about,
+            description=command.about,
+            parents=[shared],
+            aliases=list(command.aliases),
+        )
+        own.set_defaults(run=command.run, command=command.words)
+        command.arguments(own)
+    return top
+
+
+def _global_options(to: argparse.ArgumentParser, *, suppress: bool = False) -> None:
+    group = to.add_argument_group("options for all commands")
+
+    def add(*names: str, default: object, **keywords: object) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS if suppress else default, **keywords)  # type: ignore[arg-type]
+
+    add("--kubeconfig", metavar="FILE", default="", help="kubeconfig (default: KUBECONFIG, ~/.kube/config)")
+    add("--context", metavar="NAME", default="", help="context of the kubeconfig")
+    add(
+        "--config",
+        metavar="FILE",
+        default="",
+        help="settings file (default: AXIOM_TUI_CONFIG, or the usual place)",
+    )
+    add("--tailscale-socket", metavar="PATH", default="", help="socket of tailscaled's local API")
+    add("--read-only", action="store_true", default=False, help="change nothing, whatever is asked")
+    add("--theme", choices=("default", "high-contrast", "ansi"), default="", help="colours")
+    add("--no-color", action="store_true", default=False, help="no colours (as NO_COLOR does)")
+    add("--debug", action="store_true", default=False, help="write more into the log file")
+
+
+# --- what the commands do -------------------------------------------------------------------------------
+
+
+def run_app(options: argparse.Namespace) -> int:
+    """The terminal UI on the cluster of the kubeconfig."""
+    return _start_app(options, _loaded(options), None)
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """The terminal UI on an embedded Axiom. The admin's own settings file is not read: nothing of the demo
+    may reach the real cluster."""
+    from axiom_tui.config import Loaded, with_overrides
+    from axiom_tui.start import DemoOptions
+
+    demo = DemoOptions(tuple(options.fault), options.nodes, options.still)
+    return _start_app(options, with_overrides(Loaded(), _demo_overrides(options)), demo)
+
+
+def run_simulate(options: argparse.Namespace) -> int:
+    from axiom_tui.simulator.command import SimulateOptions, run_simulate
+
+    return run_simulate(
+        SimulateOptions(
+            nodes=options.nodes,
+            still=options.still,
+            faults=tuple(options.fault),
+            print_kubeconfig=options.print_kubeconfig,
+        )
+    )
+
+
+def run_nodes(options: argparse.Namespace) -> int:
+    return _headless(options, "nodes")
+
+
+def run_findings(options: argparse.Namespace) -> int:
+    return _headless(options, "findings")
+
+
+def run_config_show(options: argparse.Namespace) -> int:
+    from axiom_tui.config_command import show
+
+    print(show(_loaded(options), options.output))
+    return 0
+
+
+def run_config_check(options: argparse.Namespace) -> int:
+    from axiom_tui.config_command import check
+    from axiom_tui.config_reader import tilde
+
+    loaded = _loaded(options)
+    if loaded.path is None:
+        print("There is no settings file; all defaults are in force.")
+        return 0
+    complaints = check(loaded)
+    for complaint in complaints:
+        print(complaint)
+    if not complaints:
+        print(f"{tilde(loaded.path)} is in order.")
+    return 1 if complaints else 0
+
+
+def run_config_init(options: argparse.Namespace) -> int:
+    from axiom_tui.config_command import init
+    from axiom_tui.config_reader import tilde
+
+    print(f"Wrote {tilde(init(Path(options.config) if options.config else None))}.")
+    return 0
+
+
+# --- arguments of the commands --------------------------------------------------------------------------
+
+
+def _simulation_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--nodes", type=_node_count, default=None, metavar="N", help="a fleet of N nodes")
+    to.add_argument("--still", action="store_true", help="nothing happens by itself")
+    to.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="make it fail, such as hang, forbidden or throttle:retry-after=2; may be given again",
+    )
+
+
+def _simulate_arguments(to: argparse.ArgumentParser) -> None:
+    _simulation_arguments(to)
+    to.add_argument(
+        "--print-kubeconfig", action="store_true", help="print the kubeconfig's path for any client"
+    )
+
+
+def _headless_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="format")
+    to.add_argument("-w", "--watch", action="store_true", help="go on and print each change")
+
+
+def _nodes_arguments(to: argparse.ArgumentParser) -> None:
+    _headless_arguments(to)
+    to.add_argument("-l", "--selector", default="", metavar="LABELS", help="label selector, as for kubectl")
+    to.add_argument("-a", "--all", action="store_true", help="also devices of the tailnet that are no node")
+
+
+def _show_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="format")
+
+
+def _node_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 20_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 20000")
+    return int(text)
+
+
+GROUPS = {"config": "show, check or write the settings"}
+
+COMMANDS = (
+    Command("demo", "start the terminal UI on an embedded Axiom", run_demo, _simulation_arguments),
+    Command("nodes", "list the fleet", run_nodes, _nodes_arguments),
+    Command("findings", "list what is wrong", run_findings, _headless_arguments, ("check",)),
+    Command(
+        "config show",
+        "show the settings in force and where each comes from",
+        run_config_show,
+        _show_arguments,
+    ),
+    Command("config check", "check the settings file and the files that it names", run_config_check),
+    Command("config init", "write the documented example of all settings", run_config_init),
+    Command("simulate", "run the embedded Axiom alone, for any client", run_simulate, _simulate_arguments),
+)
+
+
+# --- what they share ------------------------------------------------------------------------------------
+
+
+def _overrides(options: argparse.Namespace) -> Overrides:
+    from axiom_tui.config import Overrides, ThemeName
+
+    return Overrides(
+        kubeconfig=(Path(options.kubeconfig).expanduser(),) if options.kubeconfig else (),
+        context=options.context,
+        tailscale_socket=options.tailscale_socket,
+        theme=ThemeName(options.theme) if options.theme else None,
+        read_only=options.read_only,
+    )
+
+
+def _demo_overrides(options: argparse.Namespace) -> Overrides:
+    """Of the world to look at, only the demo's own counts."""
+    from dataclasses import replace
+
+    return replace(_overrides(options), kubeconfig=(), context="", tailscale_socket="")
+
+
+def _loaded(options: argparse.Namespace) -> Loaded:
+    from axiom_tui.config import load, with_overrides
+
+    return with_overrides(load(Path(options.config) if options.config else None), _overrides(options))
+
+
+def _start_app(options: argparse.Namespace, loaded: Loaded, demo: DemoOptions | None) -> int:
+    from axiom_tui.start import StartOptions
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _say(
+            "The terminal UI needs a terminal; for scripts there are: axiom-tui nodes, axiom-tui findings."
+        )
+    if options.no_color:
+        os.environ["NO_COLOR"] = "1"
+    overrides = _demo_overrides(options) if demo else _overrides(options)
+    log_file, trouble = _start_log(options)
+    start = StartOptions(loaded, overrides, options.debug, demo, log_file, trouble)
+    return _run(start)
+
+
+def _run(start: StartOptions) -> int:
+    from axiom_tui.app import run
+
+    return run(start)
+
+
+def _headless(options: argparse.Namespace, kind: str) -> int:
+    from axiom_tui.headless import HeadlessOptions, run
+
+    loaded = _loaded(options)
+    _, trouble = _start_log(options)
+    if trouble:
+        _say(trouble)
+    asked = HeadlessOptions(
+        kind=kind,
+        output=options.output,
+        watch=options.watch,
+        selector=getattr(options, "selector", ""),
+        all_devices=getattr(options, "all", False),
+        color=not (options.no_color or os.environ.get("NO_COLOR")),
+    )
+    return run(loaded.settings, asked)
+
+
+def _start_log(options: argparse.Namespace) -> tuple[Path | None, str]:
+    """Open the log; without one the work goes on, and it is said."""
+    from axiom_tui import logs
+    from axiom_tui.config import state_directory
+    from axiom_tui.model.problem import AxiomError
+
+    logs.quiet()
+    logs.watch_threads(lambda sentence: print(sentence, file=sys.stderr))
+    try:
+        return logs.start(state_directory(), debug=options.debug), ""
+    except AxiomError as error:
+        return None, str(error.problem)
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    """Run the command; whatever happens ends in one sentence, never in a traceback."""
+    from axiom_tui.model.problem import AxiomError
+
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except AxiomError as error:
+        return _say(str(error.problem))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        import logging
+
+        from axiom_tui import logs
+
+        if logs.current() is None:
+            _start_log(options)
+        logging.getLogger(__name__).exception("defect in %s", options.command or "the app")
+        file = logs.current()
+        where = f"{file} has the details" if file else f"{error}, and no log could be written"
+        return _say(f"axiom-tui itself failed: {type(error).__name__}; {where}.")
+
+
+def _say(sentence: str) -> int:
+    """One line on stderr; the exit code for "could not"."""
+    text = "".join(char if char.isprintable() else " " for char in sentence)
+    print(f"axiom-tui: {text}", file=sys.stderr)
+    return COULD_NOT
