@@ -45,7 +45,7 @@ class LeaseClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has the lock. ``since`` and ``renewed`` are by the cluster's clock, as far as the holder kept to it.
+    """Who has the lock. ``since`` and ``renewed`` are by the clock of the cluster, if the holder kept to it.
 
     ``expires_in``: seconds until it may be taken over, if it is not renewed before; 0 means now.
     """
@@ -103,7 +103,7 @@ class Lock(Protocol):
         """Take it, waiting up to ``wait`` seconds for it. Raises `LockHeld`, or CANCELLED.
 
         An expired lock is taken over. ``dead_session`` is a session that is known to have ended: what it
-        left behind counts as expired at once.
+        left behind for this same plan counts as expired at once.
         """
         ...
 
@@ -195,7 +195,7 @@ class LeaseLock:
             sent = self._clock()
             lease = self._get()
             holder = None if lease is None or not lease.holder else self._holder(lease)
-            dead = lease is not None and bool(dead_session) and lease.annotations.get(SESSION) == dead_session
+            dead = lease is not None and bool(dead_session) and _left_by(lease, dead_session, plan_id)
             if holder is None or holder.expired or dead:
                 try:
                     return self._take(lease, what_for, plan_id, sent)
@@ -218,15 +218,28 @@ class LeaseLock:
         self._ending.set()
         if self._thread is not None:
             # A renewal under way ends with its own timeout; giving back beneath it would only meet a 409.
-            self._thread.join()
+            self._thread.join(self._duration)
             self._thread = None
         with self._guard:
             ours, self._ours = self._ours, None
             lost = self._lost
         if ours is None or lost is not None:
             return
-        # As client-go does on release: one second is the shortest duration that the API takes.
-        self._client.replace_lease(replace(ours, holder="", duration=1, renewed=self._server_now()))
+        try:
+            self._client.replace_lease(self._cleared(ours))
+        except AxiomError as error:
+            found = self._get() if error.problem.kind is ProblemKind.CONFLICT else None
+            if found is None or not self._is_ours(found, ours):
+                raise
+            # A renewal whose answer was lost had moved it on.
+            self._client.replace_lease(self._cleared(found))
+
+    def _cleared(self, lease: Lease) -> Lease:
+        """Nobody's, as client-go does on release: one second is the shortest duration that the API takes."""
+        return replace(lease, holder="", duration=1, renewed=self._server_now())
+
+    def _is_ours(self, found: Lease, ours: Lease) -> bool:
+        return bool(found.holder) and _left_by(found, self._identity.session, ours.annotations[PLAN])
 
     def _take(self, lease: Lease | None, what_for: str, plan_id: str, sent: float) -> None:
         now = self._server_now()
@@ -283,21 +296,16 @@ class LeaseLock:
             # Perhaps an earlier renewal of ours whose answer was lost; perhaps somebody took over.
             found = self._get()
             with self._guard:
-                if (
-                    found is None
-                    or found.annotations.get(SESSION) != self._identity.session
-                    or not found.holder
-                ):
-                    self._lost = _taken(found)
-                else:
+                if found is not None and self._is_ours(found, ours):
                     self._ours = found
-            if self._lost is None:
-                raise
+                    raise
+                self._lost = self._lost or _taken(found)
             return
         with self._guard:
-            if self._clock() - self._renewed_at >= self._duration and self._lost is None:
+            silent = self._clock() - self._renewed_at
+            if silent >= self._duration and self._lost is None:
                 # It ran out before this renewal got through; that nobody took it meanwhile is luck.
-                self._lost = _expired(self._clock() - self._renewed_at)
+                self._lost = _expired(silent)
             self._ours, self._renewed_at = renewed, sent
 
     def _get(self) -> Lease | None:
@@ -347,6 +355,10 @@ class LeaseLock:
 def _duration(lease: Lease) -> int:
     """The holder's own duration; one that names none gets ours."""
     return lease.duration or DURATION
+
+
+def _left_by(lease: Lease, session: str, plan_id: str) -> bool:
+    return lease.annotations.get(SESSION) == session and lease.annotations.get(PLAN) == plan_id
 
 
 def _held(holder: Holder, now: datetime) -> Problem:
