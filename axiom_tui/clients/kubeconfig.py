@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from axiom_tui.clients.http import is_loopback
 from axiom_tui.model.fleet import Cluster
 from axiom_tui.model.masking import mask
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
@@ -267,7 +267,7 @@ def read(options: KubernetesOptions) -> Kubeconfig:
     if not paths:
         raise fail(
             ProblemKind.ABSENT,
-            "There is no kubeconfig: none is named by --kubeconfig or KUBECONFIG, and there is no ~/.kube/config.",
+            "There is no kubeconfig: no --kubeconfig, no KUBECONFIG, no ~/.kube/config.",
             f"Copy {K3S_KUBECONFIG} of a server to ~/.kube/config and set its server to the tailnet name.",
         )
     current = ""
@@ -287,14 +287,6 @@ def read(options: KubernetesOptions) -> Kubeconfig:
         for context in part.contexts:
             named.setdefault(context.name, context.context)
     return Kubeconfig(paths, current, clusters, users, named)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def short(path: Path) -> str:
@@ -341,7 +333,7 @@ def _read_file(path: Path) -> KubeconfigFile:
         raise fail(
             ProblemKind.FORBIDDEN,
             f"You may not read the kubeconfig {where}.",
-            f"{K3S_KUBECONFIG} belongs to root: copy it to ~/.kube/config with sudo and make it yours (0600).",
+            f"{K3S_KUBECONFIG} belongs to root: copy it to ~/.kube/config with sudo, and own it (0600).",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
@@ -401,7 +393,7 @@ def _check(context: str, entry: ClusterEntry, user: UserEntry, where: str) -> No
     if not valid:
         raise fail(
             ProblemKind.MISCONFIGURED,
-            f"Context {context!r} in {where} has the server {mask(entry.server)!r}, which is no https address.",
+            f"The server of context {context!r} in {where}, {mask(entry.server)!r}, is no https address.",
             "It should read like https://api.axiom.technat.ch:6443.",
         )
     if url.username is not None:
