@@ -272,7 +272,7 @@ class ControlApi:
             return fail(
                 ProblemKind.UNAUTHENTICATED,
                 f"{what} does not accept the token{said}.",
-                f"It may have expired or been revoked: make a new one ({KEYS_PAGE}) and put it into its file.",
+                f"It may have expired or been revoked: put a new one into its file ({KEYS_PAGE}).",
             )
         if status == 403:
             return fail(

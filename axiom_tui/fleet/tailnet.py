@@ -137,6 +137,15 @@ class TailnetSource(Source):
 
     def observe(self) -> None:
         try:
+            self._look()
+        except AxiomError as error:
+            if error.problem.kind is not ProblemKind.ABSENT:
+                raise
+            self._absent(error.problem)
+
+    def _look(self) -> None:
+        """Read the status again and again until it fails."""
+        try:
             local = self._find()
             while not self.stopping.is_set():
                 status = local.status()
@@ -148,11 +157,8 @@ class TailnetSource(Source):
                 self.live()
                 self._pings.watch(local.ping, self._targets(status))
                 self.pause(self._every)
-        except AxiomError as error:
+        finally:
             self._pings.watch(None, {})
-            if error.problem.kind is not ProblemKind.ABSENT or self.stopping.is_set():
-                raise
-            self._absent(error.problem)
 
     def refresh(self) -> None:
         self._pings.refresh()

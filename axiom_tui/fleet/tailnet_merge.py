@@ -1,4 +1,4 @@
-"""The two views of the tailnet, merged: what this workstation sees, completed by what the control API knows."""
+"""The two views of the tailnet, merged: what this workstation sees, completed by the control API."""
 
 from __future__ import annotations
 
