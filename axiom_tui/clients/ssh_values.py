@@ -75,7 +75,7 @@ class LoginBanner:
 
 @dataclass(frozen=True, slots=True)
 class UnknownHostKey:
-    """A host key that nobody vouches for yet. ``command`` prints its fingerprint on the host's own console."""
+    """A host key that nobody vouches for. ``command`` prints its fingerprint on the host's own console."""
 
     host: str
     port: int
@@ -145,7 +145,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """What stands at a path of the host. ``mode`` is the permission bits; ``sha256`` is empty for a directory."""
+    """What stands at a path. ``mode`` is the permission bits; ``sha256`` is empty for a directory."""
 
     path: str
     is_directory: bool
@@ -160,6 +160,6 @@ _LONGEST_TEXT = 4096
 
 
 def readable(text: bytes | str) -> str:
-    """Text from the other side without control characters and of bounded length, for a sentence or a screen."""
+    """Text from the other side without control characters, of bounded length, for a sentence or a screen."""
     decoded = text.decode(errors="replace") if isinstance(text, bytes) else text
     return _CONTROL.sub("", decoded).strip()[:_LONGEST_TEXT]
