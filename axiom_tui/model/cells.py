@@ -5,9 +5,9 @@ A state is a glyph and a word; the style name only helps (colour is never the on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from axiom_tui.model.fleet import Row
 from axiom_tui.model.naming import Role
@@ -29,8 +29,9 @@ class Style(StrEnum):
     ACCENT = "accent"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
+    """A text and how it looks."""
+
     text: str
     style: Style = Style.PLAIN
 

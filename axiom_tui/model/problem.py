@@ -43,6 +43,11 @@ class Problem:
     remedy: str = ""
     retry_after: float | None = None
 
+    @classmethod
+    def defect(cls, sentence: str) -> Problem:
+        """A mistake of our own program, said like any other failure; the log holds the traceback."""
+        return cls(ProblemKind.GARBLED, sentence, "The log file has the details (`axiom-tui config show`).")
+
     def __str__(self) -> str:
         return f"{self.sentence} {self.remedy}".strip()
 

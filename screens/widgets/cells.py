@@ -119,3 +119,8 @@ def _cut(spans: list[Span], width: int) -> list[Span]:
         kept.append(Span(part + ELLIPSIS, style))
         return kept
     return kept
+
+
+def plain(value: CellValue) -> str:
+    """The text of a cell without its styles, for searching."""
+    return "".join(span.text for span in spans_of(value))

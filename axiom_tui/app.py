@@ -1,0 +1,435 @@
+"""AxiomApp, the composition root: settings and session become screens, messages and global keys."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
+
+from axiom_tui.config import Settings
+from axiom_tui.model.finding import Wizard
+from axiom_tui.model.fleet import Cluster, Fleet, Observation, Row, SourceState, SourceStatus
+from axiom_tui.model.problem import AxiomError, Problem
+from axiom_tui.start import StartOptions
+from screens.frame import TABS, FleetScreen, KeyBar, now
+from screens.themes import THEMES, theme_name
+
+if TYPE_CHECKING:
+    from axiom_tui.demo import DemoWorld
+    from axiom_tui.fleet.session import Session
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MESSAGES_KEPT = 500
+
+
+class FleetSeen(Message):
+    """A new picture of the fleet, from the session with this number."""
+
+    def __init__(self, session: int, fleet: Fleet) -> None:
+        super().__init__()
+        self.session, self.fleet = session, fleet
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest picture of a session is worth showing."""
+        return isinstance(message, FleetSeen) and message.session == self.session
+
+
+class SessionOpened(Message):
+    """A session began: from now on its fleet is shown."""
+
+    def __init__(self, number: int, session: Session, settings: Settings) -> None:
+        super().__init__()
+        self.number, self.session, self.settings = number, session, settings
+
+
+class Failed(Message):
+    """Something asked for in the background could not be had; ``session`` 0: it belongs to none."""
+
+    def __init__(self, problem: Problem, session: int = 0) -> None:
+        super().__init__()
+        self.problem, self.session = problem, session
+
+
+class Answered(Message):
+    """The answer to a question that was asked in the background."""
+
+    def __init__(self, then: Callable[[Any], object], value: Any) -> None:
+        super().__init__()
+        self.then, self.value = then, value
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A word of the command line; ``run`` gets what stands behind it."""
+
+    word: str
+    help: str
+    run: Callable[[str], object]
+
+
+def nothing_yet(cluster: Cluster, problem: Problem | None = None) -> Fleet:
+    """The picture before the first one."""
+    moment = datetime.now(UTC)
+    state = SourceState.FAILED if problem else SourceState.LOADING
+    status = SourceStatus("nodes", state, moment, problem=problem)
+    return Fleet(cluster, moment, Observation(), (status,), (), ())
+
+
+class AxiomApp(App[int]):
+    """The program on screen. It holds the one current `Fleet`; screens render it."""
+
+    CSS_PATH = Path(__file__).resolve().parents[1] / "axiom.tcss"
+    TITLE = "axiom-tui"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"show_screen('{mode}')", title, show=False) for key, mode, title in TABS),
+        Binding("question_mark", "help", "help", key_display="?"),
+        Binding("colon", "command_line", "command", key_display=":"),
+        Binding("ctrl+r", "refresh_fleet", "refresh", show=False),
+        Binding("m", "messages", "messages", show=False),
+        Binding("q", "quit", "quit", show=False),
+        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
+    ]
+
+    def __init__(self, options: StartOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.settings: Settings = options.loaded.settings
+        self.session: Session | None = None
+        self.fleet = nothing_yet(Cluster("", "", ""))
+        self.messages: deque[str] = deque(maxlen=MESSAGES_KEPT)
+        self.history: list[str] = []
+        self._session_number = 0
+        self._demo: DemoWorld | None = None
+        self._quitting = False
+        for theme in THEMES:
+            self.register_theme(theme)
+
+    # -- from start to end --------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[None]:
+        from screens.nodes import NodesScreen
+
+        return NodesScreen()
+
+    def on_mount(self) -> None:
+        self.theme = theme_name(self.settings.theme)
+
+    def on_ready(self) -> None:
+        """The first frame is painted: only now is anything read."""
+        if self.options.log_trouble:
+            self.notify(self.options.log_trouble, severity="warning")
+        self.set_interval(1.0, self._tick)
+        self.open_session("")
+
+    def open_session(self, context: str) -> None:
+        """Observe a cluster: the one of ``context``, or of the settings' own when it is ""."""
+        self._session_number += 1
+        number = self._session_number
+        if self.session is not None:
+            self.session.stop()
+            self.session = None
+        self._take(nothing_yet(Cluster("", context, "")))
+        thread = threading.Thread(
+            target=self._open, args=(number, context), name=f"session-{number}", daemon=True
+        )
+        thread.start()
+
+    def _open(self, number: int, context: str) -> None:
+        """Runs in a thread of its own: reading files and starting the demo's world may take a while."""
+        from axiom_tui.fleet.session import Session
+
+        try:
+            settings = self._settings_in_force()
+            wanted = context or settings.kubernetes.context
+            session = Session.of(settings, wanted, simulation=self._demo is not None)
+        except AxiomError as error:
+            self.post_message(Failed(error.problem, number))
+            return
+        except Exception as error:
+            log.exception("opening a session")
+            text = f"axiom-tui itself failed while it opened the cluster: {type(error).__name__}."
+            self.post_message(Failed(Problem.defect(text), number))
+            return
+        self.post_message(SessionOpened(number, session, session.settings))
+
+    def _settings_in_force(self) -> Settings:
+        """The settings; in the demo those of its own world, which is started with the first session."""
+        if self.options.demo is None:
+            return self.options.loaded.settings
+        if self._demo is None:
+            from axiom_tui.demo import DemoWorld
+
+            self._demo = DemoWorld.start(self.options.demo)
+        return self._demo.settings(self.options.overrides)
+
+    def on_session_opened(self, message: SessionOpened) -> None:
+        if message.number != self._session_number or self._quitting:
+            return  # the admin has gone on to another cluster meanwhile
+        self.session, self.settings = message.session, message.settings
+        self._take(nothing_yet(message.session.cluster))
+        number = message.number
+        message.session.start(lambda fleet: self.post_message(FleetSeen(number, fleet)))
+
+    def on_fleet_seen(self, message: FleetSeen) -> None:
+        if message.session == self._session_number:
+            self._take(message.fleet)
+
+    def on_failed(self, message: Failed) -> None:
+        if message.session and message.session == self._session_number:
+            self._take(nothing_yet(self.fleet.cluster, message.problem))
+        if message.session in (0, self._session_number):
+            self.notify(str(message.problem), severity="error")
+
+    def on_answered(self, message: Answered) -> None:
+        if self.is_running:
+            message.then(message.value)
+
+    async def action_quit(self) -> None:
+        self._quitting = True
+        if self.session is not None:
+            self.session.stop()
+        if self._demo is not None:
+            self._demo.stop()
+        self.exit(0)
+
+    # -- the fleet ----------------------------------------------------------------------------------------
+
+    def _take(self, fleet: Fleet) -> None:
+        marks = self.marks()
+        self.fleet = fleet
+        for screen in self.screen_stack:
+            if isinstance(screen, FleetScreen):
+                screen.refresh_fleet()
+                if marks != self.marks():
+                    screen.query_one(KeyBar).refresh()
+
+    def _tick(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, FleetScreen) and screen.is_mounted:
+                screen.tick()
+
+    def marks(self) -> tuple[str, ...]:
+        """What must not be overlooked."""
+        cluster = self.fleet.cluster
+        is_simulation = cluster.simulation or self.options.demo is not None
+        is_read_only = cluster.read_only or self.settings.read_only
+        return (*(("SIMULATION",) if is_simulation else ()), *(("READ-ONLY",) if is_read_only else ()))
+
+    def in_background(self, ask: Callable[[Session], T], then: Callable[[T], object]) -> None:
+        """Ask something that may take its deadline, off the event loop; ``then`` gets the answer on it.
+
+        A daemon thread, not a Textual worker: quitting waits for those (textual.md, 3.3). A failure is
+        said and logged; the answer of a session that was left is dropped.
+        """
+        session, number = self.session, self._session_number
+        if session is None:
+            self.notify("There is no connection to a cluster yet.", severity="warning")
+            return
+
+        def run() -> None:
+            try:
+                answer = ask(session)
+            except AxiomError as error:
+                if number == self._session_number:
+                    self.post_message(Failed(error.problem))
+            except Exception as error:
+                log.exception("in the background")
+                text = f"axiom-tui itself failed: {type(error).__name__}: {error}."
+                self.post_message(Failed(Problem.defect(text)))
+            else:
+                if number == self._session_number:
+                    self.post_message(Answered(then, answer))
+
+        threading.Thread(target=run, name="question", daemon=True).start()
+
+    # -- what is said -------------------------------------------------------------------------------------
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Say something in passing; it stays in the message log. Never read as markup: it may be foreign."""
+        self.messages.append(f"{now():%H:%M:%S}  {severity:<11}  {message}")
+        log.info("said (%s): %s", severity, message)
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    def action_messages(self) -> None:
+        from screens.messages import messages_screen
+
+        self.push_screen(messages_screen(self.messages))
+
+    # -- global keys and the command line -----------------------------------------------------------------
+
+    def action_show_screen(self, mode: str) -> None:
+        """Go to a main screen; what stands on top of the present one is left."""
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, FleetScreen):
+            self.pop_screen()
+        if not isinstance(self.screen, FleetScreen) or mode == self.screen.MODE:
+            return
+        self.switch_screen(self._screen(mode))
+
+    def _screen(self, mode: str) -> FleetScreen:
+        from screens import MAIN_SCREENS
+
+        return MAIN_SCREENS[mode]()
+
+    def _go(self, mode: str, _: str) -> None:
+        self.action_show_screen(mode)
+
+    def show_node(self, key: str) -> None:
+        """Go to the Nodes screen with this row selected, if it is one."""
+        self.action_show_screen("nodes")
+
+        def select() -> None:
+            from screens.nodes import NodesScreen
+
+            if isinstance(self.screen, NodesScreen):
+                self.screen.select(key)
+
+        self.call_after_refresh(select)
+
+    def action_refresh_fleet(self) -> None:
+        if self.session is None:
+            self.open_session(self.fleet.cluster.context)
+        else:
+            self.session.refresh()
+        self.notify("Looking again.", timeout=1.5)
+
+    def action_help(self) -> None:
+        from screens.help import FILTER_HELP, HelpScreen
+
+        screen = self.screen
+        keys = [
+            (self.get_key_display(active.binding), active.binding.tooltip or active.binding.description)
+            for active in screen.active_bindings.values()
+            if active.binding.description and active.enabled and not active.binding.system
+        ]
+        text = getattr(screen, "HELP", "")
+        title = getattr(screen, "MODE", "") or type(screen).__name__
+        commands = "Commands: " + ", ".join(f":{command.word}" for command in self.commands())
+        self.push_screen(HelpScreen(title, keys, f"{text}\n\n{FILTER_HELP}\n\n{commands}\n"))
+
+    @work
+    async def action_command_line(self) -> None:
+        from screens.command_line import CommandLine
+
+        words = [command.word for command in self.commands()]
+        typed = await self.push_screen_wait(CommandLine(words, self.history))
+        if typed:
+            self.history.append(typed)
+            self.run_command(typed)
+
+    def run_command(self, text: str) -> None:
+        """Run one line of the command line; an unknown word is answered with the nearest known one."""
+        word, _, rest = text.strip().partition(" ")
+        known = {command.word: command for command in self.commands()}
+        if word in known:
+            known[word].run(rest.strip())
+            return
+        from difflib import get_close_matches
+
+        near = get_close_matches(word, known, 1)
+        hint = f" Did you mean :{near[0]}?" if near else " ? lists them."
+        self.notify(f"There is no command :{word}.{hint}", severity="warning")
+
+    def commands(self) -> tuple[Command, ...]:
+        """All words of the command line; the palette offers the same."""
+        return (
+            *(Command(mode, f"go to {title}", partial(self._go, mode)) for _, mode, title in TABS),
+            Command("ctx", "switch to another cluster", self._choose_context),
+            Command("messages", "what was said", lambda _: self.action_messages()),
+            Command("refresh", "look again now", lambda _: self.action_refresh_fleet()),
+            Command("theme", "change the colours", self._choose_theme),
+            Command("help", "help for this screen", lambda _: self.action_help()),
+            Command("quit", "leave", lambda _: self.call_later(self.action_quit)),
+        )
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: the words of the command line, and the keys of this screen as they work now."""
+        for command in self.commands():
+            yield SystemCommand(f":{command.word}", command.help, lambda command=command: command.run(""))
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if active.enabled and binding.show and binding.description:
+                yield SystemCommand(
+                    f"{screen.__class__.__name__.removesuffix('Screen')}: {binding.description}",
+                    f"key {self.get_key_display(binding)}",
+                    lambda action=binding.action: screen.run_action(action),
+                )
+
+    @work
+    async def _choose_context(self, name: str) -> None:
+        from axiom_tui.fleet.session import contexts
+        from screens.dialogs import ChoiceScreen
+
+        try:
+            known = contexts(self.settings)
+        except AxiomError as error:
+            self.notify(str(error.problem), severity="error")
+            return
+        if not name:
+            choices = [(item.name, f"{item.name}  {item.server}") for item in known]
+            current = self.fleet.cluster.context
+            name = await self.push_screen_wait(ChoiceScreen("Which cluster?", choices, current)) or ""
+            if not name:
+                return
+        if name not in {item.name for item in known}:
+            names = ", ".join(item.name for item in known)
+            self.notify(f"The kubeconfig has no context {name}; it has {names}.", severity="error")
+            return
+        self.open_session(name)
+
+    @work
+    async def _choose_theme(self, name: str) -> None:
+        from screens.dialogs import ChoiceScreen
+
+        names = sorted(self.available_themes)
+        chosen = name or await self.push_screen_wait(
+            ChoiceScreen("Which colours?", [(item, item) for item in names], self.theme)
+        )
+        if chosen in names:
+            self.theme = chosen
+        elif chosen:
+            self.notify(f"There is no theme {chosen}; there are {', '.join(names)}.", severity="warning")
+
+    # -- wizards ------------------------------------------------------------------------------------------
+
+    def action_wizard(self, name: str) -> None:
+        """Open a wizard for what is chosen on the screen."""
+        rows: tuple[Row, ...] = getattr(self.screen, "chosen_rows", tuple)()
+        self.open_wizard(Wizard(name), tuple(row.key for row in rows))
+
+    def open_wizard(self, wizard: Wizard, subjects: tuple[str, ...]) -> None:
+        """Open a wizard, filled in with these rows or subjects."""
+        raise NotImplementedError
+
+
+def run(options: StartOptions) -> int:
+    """Run the program on the terminal; returns the exit status."""
+    app = AxiomApp(options)
+    app.run()
+    return app.return_code or 0

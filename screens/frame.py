@@ -1,0 +1,208 @@
+"""The frame of every main screen: header, tabs, what is not live, the content, and the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from axiom_tui.model import headline
+from axiom_tui.model.cells import Cell
+from axiom_tui.model.fleet import Fleet
+from screens.widgets.cells import Span
+from screens.widgets.columns import Column
+
+if TYPE_CHECKING:
+    from axiom_tui.app import AxiomApp
+
+R = TypeVar("R")
+
+#: The main screens: key, mode, title.
+TABS = (
+    ("1", "nodes", "Nodes"),
+    ("2", "exposure", "Exposure"),
+    ("5", "findings", "Findings"),
+    ("6", "journal", "Journal"),
+)
+
+
+def now() -> datetime:
+    """The moment as the admin's clock shows it."""
+    return datetime.now().astimezone()
+
+
+def styled(cell: Cell) -> Content:
+    """A cell as content; never read as markup."""
+    return Content.styled(cell.text, f"$text-{_COLOURS[cell.style]}" if cell.style in _COLOURS else "")
+
+
+def column(
+    key: str, title: str, width: int, cell: Callable[[R, datetime], Cell], **options: Any
+) -> Column[R]:
+    """A table column whose cells are the model's; ``options`` as `Column` takes them."""
+
+    def spans(row: R, moment: datetime) -> Span:
+        text, style = cell(row, moment)
+        return Span(text, style.value)
+
+    return Column(key, title, width, cell=spans, **options)
+
+
+_COLOURS = {"ok": "success", "warn": "warning", "error": "error", "accent": "accent", "dim": "muted"}
+
+
+class FrameHeader(Widget):
+    """One line: the cluster, its size, how live each plane is, and how much is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = Content("")
+
+    def show(self, fleet: Fleet) -> None:
+        """Render anew, and repaint only if something changed."""
+        content = self._content(fleet)
+        if content != self._shown:
+            self._shown = content
+            self.refresh()
+
+    def render(self) -> Content:
+        return self._shown
+
+    def _content(self, fleet: Fleet) -> Content:
+        moment = now()
+        cluster = fleet.cluster
+        where = cluster.name or "connecting …"
+        planes = [styled(cell) for cell in headline.planes(fleet, moment)]
+        findings = styled(headline.findings(fleet))
+        context = f"(context {cluster.context})" if cluster.context not in ("", cluster.name) else ""
+        # From the fullest to the barest; the first that fits is shown. Cluster and findings always stay.
+        variants: tuple[Sequence[Content], ...] = (
+            [Content(context), Content(headline.size(fleet)), *planes, findings],
+            [Content(headline.size(fleet)), *planes, findings],
+            [*planes, findings],
+            [findings],
+        )
+        title = Content.assemble((" AXIOM ", "bold"), " ", (where, "bold $text-accent"))
+        room = self.size.width or 80
+        for parts in variants:
+            line = Content("   ").join([title, *(part for part in parts if part.plain)])
+            if cell_len(line.plain) <= room:
+                return line
+        return line
+
+    def on_resize(self) -> None:
+        if isinstance(self.screen, FleetScreen):
+            self.show(self.screen.fleet)
+
+
+class TabLine(Widget):
+    """The names of the main screens with their keys; the one shown stands out by more than colour."""
+
+    def __init__(self, current: str) -> None:
+        super().__init__()
+        self._current = current
+
+    def render(self) -> Content:
+        parts = [
+            Content.styled(
+                f"[{key} {title}]" if mode == self._current else f" {key} {title} ",
+                f"{'bold reverse' if mode == self._current else ''} @click=app.show_screen('{mode}')".strip(),
+            )
+            for key, mode, title in TABS
+        ]
+        return Content(" ").join(parts)
+
+
+class TroubleLine(Static):
+    """Why something is not live; hidden while all is well."""
+
+    def show(self, lines: Sequence[str]) -> None:
+        text = "\n".join(lines)
+        if text != self._text:
+            self._text = text
+            self.update(Content(text))
+            self.display = bool(text)
+
+    _text = ""
+
+
+class KeyBar(Widget):
+    """The keys that work here, and the marks that can't be overlooked."""
+
+    def render(self) -> Content:
+        app: AxiomApp = self.app  # type: ignore[assignment]
+        marks = Content(" ").join(
+            Content.styled(f" {mark} ", "bold reverse $text-warning") for mark in app.marks()
+        )
+        room = (self.size.width or 80) - cell_len(marks.plain) - 1
+        keys = Content("")
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if not binding.show or not active.enabled:
+                continue
+            key = self.app.get_key_display(binding)
+            item = Content.assemble((key, "bold $text-accent"), f" {binding.description}  ")
+            if cell_len(keys.plain) + cell_len(item.plain) > room:
+                break
+            keys += item.stylize(f"@click=screen.run_binding('{binding.action}')")
+        gap = " " * max(1, room + 1 - cell_len(keys.plain))
+        return keys + gap + marks
+
+
+class FleetScreen(Screen[None]):
+    """A main screen: it renders the app's fleet and keeps no second copy of it."""
+
+    MODE: ClassVar[str] = ""
+    AUTO_FOCUS = "#body"
+
+    def compose(self) -> ComposeResult:
+        yield FrameHeader()
+        yield TabLine(self.MODE)
+        yield TroubleLine()
+        yield from self.compose_body()
+        yield KeyBar()
+
+    def compose_body(self) -> ComposeResult:
+        """The content; the widget that takes the focus has the id ``body``."""
+        raise NotImplementedError
+
+    def show_fleet(self, fleet: Fleet) -> None:
+        """Bring the content up to date."""
+        raise NotImplementedError
+
+    @property
+    def fleet(self) -> Fleet:
+        app: AxiomApp = self.app  # type: ignore[assignment]
+        return app.fleet
+
+    def on_mount(self) -> None:
+        self.query_one(TroubleLine).display = False
+        self.refresh_fleet()
+
+    def on_screen_resume(self) -> None:
+        self.refresh_fleet()
+
+    def refresh_fleet(self) -> None:
+        """The fleet changed, or time passed."""
+        if not self.is_mounted:
+            return
+        fleet = self.fleet
+        self.query_one(FrameHeader).show(fleet)
+        self.query_one(TroubleLine).show(headline.troubles(fleet, now()))
+        self.show_fleet(fleet)
+
+    def tick(self) -> None:
+        """Time passed: ages move, though nothing else changed."""
+        self.query_one(FrameHeader).show(self.fleet)
+        self.query_one(TroubleLine).show(headline.troubles(self.fleet, now()))
+
+    async def action_run_binding(self, action: str) -> None:
+        """A key in the key bar was clicked."""
+        await self.run_action(action)

@@ -1,0 +1,73 @@
+"""The details of one node: a pane beside the table where there is room, else a screen of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from axiom_tui.model.details import Section
+from screens.frame import styled
+
+LABEL_WIDTH = 14
+
+
+def render_details(name: str, sections: Sequence[Section]) -> Content:
+    """All sections as one text, labels in a column of their own."""
+    parts = [Content.styled(name, "bold")]
+    for section in sections:
+        parts.append(Content.assemble("\n", (section.title, "bold $text-accent")))
+        for line in section.lines:
+            label = Content.styled(line.label.ljust(LABEL_WIDTH), "$text-muted")
+            parts.append(Content.assemble(label, " ", styled(line.cell)))
+    return Content("\n").join(parts)
+
+
+class NodeDetails(VerticalScroll):
+    """Renders sections; scrolls; shows nothing until it is given a node."""
+
+    DEFAULT_CLASSES = "details"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", show=False),
+        Binding("k", "scroll_up", show=False),
+        Binding("g", "scroll_home", show=False),
+        Binding("G", "scroll_end", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="details-text")
+
+    def show(self, name: str, sections: Sequence[Section]) -> None:
+        content = render_details(name, sections)
+        text = self.query_one("#details-text", Static)
+        if text.content != content:
+            text.update(content)
+
+
+class NodeDetailsScreen(Screen[None]):
+    """The details on a narrow terminal."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close", "back", key_display="esc"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield NodeDetails()
+        yield Static("[b]esc[/b] back   [b]j k[/b] scroll", classes="dialog-keys")
+
+    def on_mount(self) -> None:
+        self.query_one(NodeDetails).focus()
+
+    def show(self, name: str, sections: Sequence[Section]) -> None:
+        if self.is_mounted:
+            self.query_one(NodeDetails).show(name, sections)
+
+    def action_close(self) -> None:
+        self.dismiss()
