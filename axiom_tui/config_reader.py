@@ -35,7 +35,7 @@ from axiom_tui.model.problem import AxiomError
 LARGEST_FILE = 1_000_000  # bytes; a settings file has some thousand
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)\s*")
+_DURATION_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) *(ms|s|m|h|d) *")
 _WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
 #: Mappings whose keys are node names, so that ``WALL-A-3`` and ``wall-a-3`` are one.
 _KEYED_BY_NODE = frozenset({"places", "pools.overrides"})
