@@ -45,8 +45,9 @@ def resolve(name: str, deadline: float = 5.0, lookup: Lookup = socket.getaddrinf
         except (OSError, ValueError) as error:
             answers.put(error)
 
-    if not name.strip("."):
-        raise fail(ProblemKind.INVALID, "An empty name cannot be resolved.", "Give a host name.")
+    if not name.strip(".") or not name.isprintable() or " " in name:
+        # The resolver would cut the name at a NUL and answer for the rest.
+        raise fail(ProblemKind.INVALID, f"{name!r} is no host name that DNS could know.", "Correct the name.")
     threading.Thread(target=ask, name=f"resolve-{name}", daemon=True).start()
     try:
         answer = answers.get(timeout=deadline)

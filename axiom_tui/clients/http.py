@@ -84,6 +84,8 @@ def send(
             )
     until = time.monotonic() + deadline
     try:
+        if unix_socket is not None:
+            _try_to_connect(unix_socket, deadline)
         with (
             _client(url, unix_socket, deadline) as client,
             client.stream(method, url, headers=dict(headers or {}), content=body) as response,
@@ -135,6 +137,13 @@ def _client(url: str, unix_socket: Path | None, deadline: float) -> httpx.Client
     return httpx.Client(timeout=limit, verify=_authorities(), trust_env=not here)
 
 
+def _try_to_connect(unix_socket: Path, deadline: float) -> None:
+    """Raise OSError if nothing listens: httpcore leaves its socket open when it cannot connect to a path."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(deadline)
+        probe.connect(str(unix_socket))
+
+
 @functools.lru_cache(maxsize=1)
 def _authorities() -> ssl.SSLContext:
     import httpx
@@ -154,7 +163,7 @@ def _on_the_way(error: Exception, what: str, url: str, deadline: float) -> Axiom
     """The failure behind httpx's exception; the cause at the end of its chain knows best."""
     import httpx
 
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
         return _timed_out(what, deadline)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -213,8 +222,8 @@ def _is_not_http(error: Exception) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what it was raised from, the outermost first."""
-    seen: BaseException | None = error
-    while seen is not None:
+    """The exception and what it was raised from, the outermost first; httpcore keeps it as an argument."""
+    seen: object = error
+    while isinstance(seen, BaseException):
         yield seen
-        seen = seen.__cause__
+        seen = seen.__cause__ or next(iter(seen.args), None)
