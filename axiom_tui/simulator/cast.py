@@ -18,8 +18,8 @@ CLUSTER = "axiom-demo"
 TAILNET = "technat.github"
 SUFFIX = "crocodile-bee.ts.net"
 ADMIN = "technat@github"
-K3S_VERSION = "v1.36.2+k3s1"
-OLD_K3S_VERSION = "v1.34.5+k3s1"
+K3S_VERSION = "v1.33.4+k3s1"
+OLD_K3S_VERSION = "v1.31.9+k3s1"
 
 NODE_TAG = "tag:acl-axiom"
 ROLE_TAGS = {Role.SERVER: "tag:info-control-plane", Role.AGENT: "tag:info-compute-plane"}

@@ -1,6 +1,6 @@
 """Parts of Kubernetes objects that every builder of the simulated world uses.
 
-Every builder gives a new object as a plain dict. Shapes: Kubernetes 1.36.
+Every builder gives a new object as a plain dict. Shapes: Kubernetes 1.33.
 """
 
 from __future__ import annotations

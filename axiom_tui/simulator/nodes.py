@@ -1,7 +1,7 @@
 """Nodes of the simulated cluster as K3s, the kubelets and metrics-server write them.
 
 Parts that are equal on all nodes (images, managedFields) are shared between the objects of one process and
-must never be changed in place: the store copies what it changes. Shapes: Kubernetes 1.36, K3s 1.36
+must never be changed in place: the store copies what it changes. Shapes: Kubernetes 1.33, K3s 1.33
 (facts: k3s-and-backups.md 1.6 to 1.8, services.md 7.4).
 """
 
@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from axiom_tui.model.naming import Role
 from axiom_tui.model.node import CONTROL_PLANE_LABEL, ETCD_LABEL, NODE_ARGS_ANNOTATION
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
-from axiom_tui.simulator.cast import Machine
+from axiom_tui.simulator.cast import K3S_VERSION, Machine
 from axiom_tui.simulator.manifests import Manifest, condition, metadata, micro_stamp, stamp, uid
 
 API_HOST = "api.axiom.technat.ch"
@@ -236,6 +236,19 @@ def beat(node: Manifest, now: datetime) -> None:
             item["lastHeartbeatTime"] = stamp(now)
 
 
+def flip_memory_pressure(node: Manifest, now: datetime) -> None:
+    """The kubelet runs short of memory, or no longer does."""
+    for item in node["status"]["conditions"]:
+        if item["type"] != "MemoryPressure":
+            continue
+        short = item["status"] != "True"
+        item["status"] = "True" if short else "False"
+        item["reason"] = "KubeletHasInsufficientMemory" if short else "KubeletHasSufficientMemory"
+        amount = "insufficient" if short else "sufficient"
+        item["message"] = f"kubelet has {amount} memory available"
+        item["lastHeartbeatTime"] = item["lastTransitionTime"] = stamp(now)
+
+
 def lease(name: str, renewed: datetime, created: datetime) -> Manifest:
     """The heartbeat Lease of a node, in kube-node-lease."""
     owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid("node", "", name)}
@@ -270,13 +283,13 @@ def node_usage(machine: Machine, cpu: float, memory: float) -> dict[str, str]:
     }
 
 
-def node_event(name: str, reason: str, message: str, kind: str, at: datetime, reporter: str) -> Manifest:
+def node_event(name: str, reason: str, message: str, reporter: str, at: datetime) -> Manifest:
     """A core/v1 Event about a node (in namespace default, as for all cluster-scoped objects)."""
-    event_name = f"{name}.{hashlib.sha256(f'{name} {reason} {at.isoformat()}'.encode()).hexdigest()[:16]}"
+    series = hashlib.sha256(f"{name} {reason}".encode()).hexdigest()[:16]
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": metadata(event_name, at, "event", namespace="default"),
+        "metadata": metadata(f"{name}.{series}", at, "event", namespace="default"),
         "involvedObject": {"kind": "Node", "name": name, "uid": uid("node", "", name), "apiVersion": "v1"},
         "reason": reason,
         "message": message,
@@ -284,7 +297,7 @@ def node_event(name: str, reason: str, message: str, kind: str, at: datetime, re
         "firstTimestamp": stamp(at),
         "lastTimestamp": stamp(at),
         "count": 1,
-        "type": kind,
+        "type": "Normal",
         "eventTime": None,
         "reportingComponent": reporter,
         "reportingInstance": "",
@@ -308,9 +321,9 @@ def _node_info(machine: Machine) -> Manifest:
     return {
         "architecture": machine.architecture,
         "bootID": uid("boot", machine.name),
-        "containerRuntimeVersion": "containerd://2.1.5-k3s1.36"
-        if machine.k3s_version.startswith("v1.36")
-        else "containerd://2.1.5-k3s1",
+        "containerRuntimeVersion": "containerd://2.0.5-k3s2"
+        if machine.k3s_version == K3S_VERSION
+        else "containerd://1.7.27-k3s1",
         "kernelVersion": "5.15.0-161-generic",
         "kubeProxyVersion": "",
         "kubeletVersion": machine.k3s_version,

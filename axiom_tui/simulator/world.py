@@ -1,0 +1,238 @@
+"""The simulated world: one fleet, its tailnet and its cluster, behind all simulated services.
+
+The tailnet's truth is in `World.tailnet`, the cluster's in `World.store`, and what ties the two together
+(a machine that falls silent, a host that joins) is done here, so that every service tells the same story.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from axiom_tui.simulator import cast, manifests, nodes, workloads
+from axiom_tui.simulator.cast import Machine
+from axiom_tui.simulator.manifests import Manifest
+from axiom_tui.simulator.store import ObjectStore
+from axiom_tui.simulator.tailnet import Tailnet
+
+NODES = "nodes"
+PODS = "pods"
+EVENTS = "events"
+LEASES = "leases.coordination.k8s.io"
+NODE_METRICS = "nodes.metrics.k8s.io"
+LEASE_NAMESPACE = "kube-node-lease"
+CONTROLLER = "node-controller"
+#: Where the resourceVersions of a world begin: an API server that has been up for months.
+FIRST_VERSION = 7_310_000
+
+#: How long the node controller waits for a silent kubelet before it calls the node NotReady.
+GRACE = timedelta(seconds=40)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class World:
+    """Machines, tailnet and cluster. Thread-safe.
+
+    ``nodes`` is the number of nodes (None: the default fleet of 11), ``seed`` decides everything random,
+    ``now`` is the world's clock.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        nodes: int | None = None,
+        seed: int = 1,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.store = store
+        self.now = now
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.started = now()
+        machines = cast.default_machines() if nodes is None else cast.many_machines(nodes)
+        self.tailnet = Tailnet(
+            cast.TAILNET, cast.SUFFIX, cast.fleet_devices(machines, self.started), cast.SELF_NUMBER, seed
+        )
+        self._lock = threading.RLock()
+        self._machines: dict[str, Machine] = {}
+        self._create_cluster(machines)
+
+    @property
+    def cluster(self) -> str:
+        return cast.CLUSTER
+
+    def machines(self) -> tuple[Machine, ...]:
+        """All machines that are nodes, in the order in which they joined."""
+        with self._lock:
+            return tuple(self._machines.values())
+
+    def machine(self, node_name: str) -> Machine:
+        """KeyError if there is no such node."""
+        with self._lock:
+            return self._machines[node_name]
+
+    def is_ready(self, node_name: str) -> bool:
+        node = self.store.get(NODES, node_name)
+        conditions = node["status"]["conditions"] if node else []
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    def add_node(self, machine: Machine, *, ready: bool = True) -> None:
+        """The machine registers with the cluster, and the DaemonSets' pods come up on it."""
+        name, moment = machine.node_name, self.now()
+        with self._lock:
+            self._machines[name] = machine
+        for plural, manifest in self._node_objects(machine, moment).items():
+            if plural == NODES and not ready:
+                nodes.not_ready_yet(manifest, moment)
+            self.store.create(plural, manifest)
+        for pod in workloads.daemon_pods([machine], moment):
+            if not ready:
+                workloads.set_ready(pod, False, moment)
+            self.store.create(PODS, pod)
+        self.event(name, "Starting", "Starting kubelet.", "kubelet", moment)
+        text = f"Node {name} event: Registered Node {name} in Controller"
+        self.event(name, "RegisteredNode", text, CONTROLLER, moment)
+
+    def remove_node(self, node_name: str) -> None:
+        """The node is gone, with everything that was on it; its device stays in the tailnet."""
+        with self._lock:
+            self._machines.pop(node_name, None)
+        for plural, namespace in ((NODES, ""), (NODE_METRICS, ""), (LEASES, LEASE_NAMESPACE)):
+            if self.store.get(plural, node_name, namespace) is not None:
+                self.store.delete(plural, node_name, namespace)
+        for namespace, name in self.pods_on(node_name):
+            self.store.delete(PODS, name, namespace)
+
+    def silence(self, node_name: str, since: datetime | None = None) -> None:
+        """The node's kubelet is no longer heard: NotReady, its pods not ready, an Event."""
+        moment = since or self.now()
+        self.store.mutate(NODES, node_name, lambda node: nodes.silence(node, moment))
+        self._set_pods_ready(node_name, False, moment)
+        if self.store.get(NODE_METRICS, node_name) is not None:
+            self.store.delete(NODE_METRICS, node_name)
+        self.event(node_name, "NodeNotReady", _status_now(node_name, "NodeNotReady"), CONTROLLER, moment)
+
+    def revive(self, node_name: str) -> None:
+        """The node's kubelet is heard again: Ready, its pods too."""
+        moment, machine = self.now(), self.machine(node_name)
+        self.store.mutate(NODES, node_name, lambda node: nodes.revive(node, moment, machine))
+        self._set_pods_ready(node_name, True, moment)
+        self.renew(node_name)
+        self.measure(node_name)
+        self.event(node_name, "NodeReady", _status_now(node_name, "NodeReady"), "kubelet", moment)
+
+    def beat(self, node_name: str) -> None:
+        """The kubelet posts its status."""
+        moment = self.now()
+        self.store.mutate(NODES, node_name, lambda node: nodes.beat(node, moment))
+
+    def flip_memory_pressure(self, node_name: str) -> None:
+        """MemoryPressure comes or goes: a change that every client of the fleet shows."""
+        moment = self.now()
+        self.store.mutate(NODES, node_name, lambda node: nodes.flip_memory_pressure(node, moment))
+
+    def renew(self, node_name: str) -> None:
+        """The kubelet renews its Lease."""
+        moment = manifests.micro_stamp(self.now())
+
+        def change(lease: Manifest) -> None:
+            lease["spec"]["renewTime"] = moment
+
+        if self.store.get(LEASES, node_name, LEASE_NAMESPACE) is not None:
+            self.store.mutate(LEASES, node_name, change, LEASE_NAMESPACE)
+
+    def measure(self, node_name: str) -> None:
+        """metrics-server scrapes the node: its use moves a little."""
+        machine, moment = self.machine(node_name), self.now()
+        cpu, memory = self._usage(machine)
+        fresh = nodes.node_metrics(machine, cpu, memory, moment)
+        if self.store.get(NODE_METRICS, node_name) is None:
+            self.store.create(NODE_METRICS, fresh)
+            return
+
+        def change(metrics: Manifest) -> None:
+            metrics.update(timestamp=fresh["timestamp"], usage=fresh["usage"])
+
+        self.store.mutate(NODE_METRICS, node_name, change)
+
+    def event(self, node_name: str, reason: str, message: str, reporter: str, at: datetime) -> None:
+        """An Event about a node; one that happened before counts on."""
+        manifest = nodes.node_event(node_name, reason, message, reporter, at)
+        name = manifest["metadata"]["name"]
+
+        def again(event: Manifest) -> None:
+            event["count"] += 1
+            event["lastTimestamp"] = manifest["lastTimestamp"]
+
+        if self.store.get(EVENTS, name, "default") is None:
+            self.store.create(EVENTS, manifest, "default", manager=reporter)
+        else:
+            self.store.mutate(EVENTS, name, again, "default", manager=reporter)
+
+    def pods_on(self, node_name: str) -> list[tuple[str, str]]:
+        """Namespace and name of each pod of the node."""
+        pods, _ = self.store.snapshot(PODS)
+        return [(pod.namespace, pod.name) for pod in pods if pod.fields["spec.nodeName"] == node_name]
+
+    def _set_pods_ready(self, node_name: str, ready: bool, moment: datetime) -> None:
+        for namespace, name in self.pods_on(node_name):
+            self.store.mutate(PODS, name, lambda pod: workloads.set_ready(pod, ready, moment), namespace)
+
+    def _usage(self, machine: Machine) -> tuple[float, float]:
+        """CPU and memory as shares: a level of its own per machine, and some noise."""
+        level = random.Random(f"{self.seed} {machine.name}")
+        cpu = level.uniform(0.03, 0.35) + self.random.uniform(-0.02, 0.06)
+        memory = level.uniform(0.2, 0.7) + self.random.uniform(-0.01, 0.01)
+        return max(0.01, cpu), memory
+
+    def _create_cluster(self, machines: list[Machine]) -> None:
+        """Load everything in one go, with versions and uids as if it had grown there over months."""
+        moment = self.started
+        founded = moment - max((machine.age for machine in machines), default=timedelta(days=1))
+        silent = {machine.node_name: machine for machine in machines if machine.not_ready_for is not None}
+        objects = workloads.place([item for item in machines if item.node_name not in silent], moment)
+        objects["namespaces"] = [workloads.namespace(name, founded) for name in workloads.NAMESPACES]
+        objects["priorityclasses.scheduling.k8s.io"] = workloads.priority_classes(founded)
+        objects[PODS] = objects.get(PODS, []) + workloads.daemon_pods(machines, moment)
+        objects[EVENTS] = []
+        for machine in machines:
+            self._machines[machine.node_name] = machine
+            for plural, manifest in self._node_objects(machine, moment).items():
+                objects.setdefault(plural, []).append(manifest)
+        for name, machine in silent.items():
+            since = moment - (machine.not_ready_for or timedelta()) + GRACE
+            nodes.silence(next(one for one in objects[NODES] if one["metadata"]["name"] == name), since)
+            for pod in objects[PODS]:
+                if pod["spec"]["nodeName"] == name:
+                    workloads.set_ready(pod, False, since)
+            objects[EVENTS].append(
+                nodes.node_event(name, "NodeNotReady", _status_now(name, "NodeNotReady"), CONTROLLER, since)
+            )
+        version = FIRST_VERSION
+        for plural, manifests_of_kind in objects.items():
+            for manifest in manifests_of_kind:
+                version += 1
+                manifest["metadata"]["resourceVersion"] = str(version)
+            self.store.load(plural, manifests_of_kind, version)
+
+    def _node_objects(self, machine: Machine, moment: datetime) -> dict[str, Manifest]:
+        """The node, its Lease and (if it is heard) its metrics, by the store's plural."""
+        objects = {
+            NODES: nodes.node(machine, moment),
+            LEASES: nodes.lease(
+                machine.node_name, moment - (machine.not_ready_for or timedelta()), moment - machine.age
+            ),
+        }
+        if machine.not_ready_for is None:
+            objects[NODE_METRICS] = nodes.node_metrics(machine, *self._usage(machine), moment)
+        return objects
+
+
+def _status_now(node_name: str, state: str) -> str:
+    return f"Node {node_name} status is now: {state}"
