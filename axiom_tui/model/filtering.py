@@ -17,7 +17,7 @@ _REQUIREMENT = re.compile(
         !\s*(?P<absent>[\w./-]+)
       | (?P<key>[\w./-]+)\s*(?:
             (?P<operator>==|=|!=)\s*(?P<value>[\w.-]*)
-          | \s(?P<set>in|notin)\s*\(\s*(?P<values>[^()]*)\)
+          | (?<=\s)(?P<set>in|notin)\s*\(\s*(?P<values>[^()]*)\)
         )?
     )\s*""",
     re.VERBOSE,

@@ -68,8 +68,8 @@ def verdict(findings: Sequence[Finding]) -> str:
     return "; ".join(dict.fromkeys(finding.short for finding in findings if finding.short))
 
 
-def recheck_at(subject: Subject, context: Context) -> datetime | None:
-    """When time alone would change what the rules say; None for never."""
+def recheck_at(subject: Subject, context: Context, found: Sequence[Finding]) -> datetime | None:
+    """When time alone would change what the rules said; None for never."""
     moments = []
     device = subject.device
     if device is not None and device.key_expiry is not None and device.key_expiry > context.now:
@@ -78,9 +78,13 @@ def recheck_at(subject: Subject, context: Context) -> datetime | None:
         if left > warning:
             moments.append(device.key_expiry - warning)
         else:
-            moments.append(device.key_expiry - timedelta(days=left.days) if left.days else device.key_expiry)
-    if subject.node is not None and not subject.node.is_ready:
-        # "since 14:02" becomes "since 20 Nov 14:02" at midnight.
+            # "in 5 days" becomes "in 4 days" as soon as less than 5 whole days are left.
+            whole_days = device.key_expiry - timedelta(days=left.days)
+            moments.append(
+                whole_days + timedelta(seconds=1) if whole_days > context.now else device.key_expiry
+            )
+    if found:
+        # At midnight "since 14:02" becomes "since 20 Nov 14:02".
         midnight = context.now.replace(hour=0, minute=0, second=0, microsecond=0)
         moments.append(midnight + timedelta(days=1))
     return min(moments, default=None)

@@ -30,13 +30,13 @@ def _pools_empty(rows: Sequence[Row], seen: Observation, rules: Rules) -> Iterat
             asked.setdefault(service.labels[POOL_LABEL], []).append(service.full_name)
     for pool in sorted({*rules.pools.pools, *asked}):
         members = [node for node in nodes if found_pool(node) == pool]
-        if any(node.is_ready for node in members):
-            continue
+        if any(node.is_ready for node in members) or not (members or pool in asked):
+            continue  # a pool without nodes that nobody asks for is no fault
         why = "none of its nodes is Ready" if members else "no node is in it"
         waiting = ", ".join(sorted(asked.get(pool, ())))
         yield Finding(
             "pool-empty",
-            Severity.ERROR if waiting else Severity.INFO,
+            Severity.ERROR if waiting else Severity.WARNING,
             f"pool/{pool}",
             f"The load-balancer pool {pool} is empty: {why}"
             + (f"; nothing serves {waiting}." if waiting else "; no Service asks for it yet."),

@@ -177,7 +177,7 @@ def _row(subject: Subject, context: Context) -> Row:
         minors_behind=subject.minors_behind,
         findings=findings,
         verdict=verdict(findings),
-        recheck_at=recheck_at(subject, context),
+        recheck_at=recheck_at(subject, context, findings),
     )
 
 

@@ -1,0 +1,59 @@
+"""The pool rule: who should be in which pool, and who is."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from axiom_tui.model.naming import Role
+from axiom_tui.model.node import Node, is_public_ip, is_tailnet_ip
+from axiom_tui.model.pools import (
+    ENABLE_LABEL,
+    POOL_LABEL,
+    PoolPolicy,
+    PoolPolicyName,
+    found_labels,
+    found_pool,
+    labels_for,
+)
+from tests.model.strategies import nodes
+
+
+@given(nodes)
+def test_default_policy(node: Node) -> None:
+    policy = PoolPolicy()
+    assert policy.wanted(node, Role.SERVER) == ""
+    is_public = any(is_public_ip(ip) for ip in node.external_ips)
+    assert policy.wanted(node, Role.AGENT) == ("external" if is_public else "internal")
+
+
+@given(nodes)
+def test_all_internal_has_no_external_pool(node: Node) -> None:
+    policy = PoolPolicy(PoolPolicyName.ALL_INTERNAL)
+    assert policy.wanted(node, Role.AGENT) == "internal"
+    assert policy.pools == ("internal",)
+
+
+@given(nodes)
+def test_an_override_wins(node: Node) -> None:
+    policy = PoolPolicy(overrides={node.name: "special"})
+    assert policy.wanted(node, Role.SERVER) == "special"
+    assert PoolPolicy(overrides={node.name: ""}).wanted(node, Role.AGENT) == ""
+
+
+@given(nodes)
+def test_a_node_serves_a_pool_only_when_enabled(node: Node) -> None:
+    pool = found_pool(node)
+    enabled = node.labels.get(ENABLE_LABEL) == "true"
+    assert pool == (node.labels.get(POOL_LABEL, "") if enabled else "")
+    if pool:
+        assert found_labels(node) == labels_for(pool)
+
+
+def test_addresses() -> None:
+    assert is_tailnet_ip("100.64.0.1")
+    assert is_tailnet_ip("fd7a:115c:a1e0::1")
+    assert not is_tailnet_ip("100.128.0.1")
+    assert not is_tailnet_ip("nonsense")
+    assert is_public_ip("116.203.10.1")
+    for private in ("10.0.0.1", "192.168.0.1", "100.100.0.1", "fd00::1", "127.0.0.1", ""):
+        assert not is_public_ip(private)
