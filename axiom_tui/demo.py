@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
 
 from axiom_tui.config import Overrides, Settings, load, with_overrides
 from axiom_tui.model.problem import ProblemKind, fail
+from axiom_tui.simulator.command import child_command
 from axiom_tui.start import DemoOptions
 
 READY_WITHIN = 30.0  # seconds; it takes well under one on a quiet machine
@@ -31,16 +31,10 @@ class DemoWorld:
     def start(cls, options: DemoOptions) -> DemoWorld:
         """Start it and wait until it serves. Raises AxiomError if it does not come up."""
         directory = Path(tempfile.mkdtemp(prefix="axiom-"))
-        arguments = [sys.executable, "-P", "-m", "axiom_tui.simulator", "--directory", str(directory)]
-        if options.nodes is not None:
-            arguments += ["--nodes", str(options.nodes)]
-        for fault in options.faults:
-            arguments += ["--fault", fault]
-        if options.still:
-            arguments.append("--still")
+        command = child_command(directory, nodes=options.nodes, faults=options.faults, still=options.still)
         with (directory / "simulator.log").open("w") as errors:
             process = subprocess.Popen(
-                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
             )
         line = _first_line(process, READY_WITHIN)
         try:
