@@ -62,7 +62,7 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read ``kind`` or ``kind:option=value,option=value``; a ``ValueError`` says in a sentence what is wrong."""
+    """Read ``kind`` or ``kind:option=value,option=value``; a ``ValueError`` says what is wrong."""
     kind, _, rest = text.partition(":")
     options: dict[str, str | int | float] = {}
     for part in filter(None, rest.split(",")):

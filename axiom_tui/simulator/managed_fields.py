@@ -68,6 +68,16 @@ def list_keys(resource: Resource, name: str, items: list[Any]) -> tuple[str, ...
     return _LIST_KEYS.get(name, ())
 
 
+def is_atomic(name: str) -> bool:
+    """Whether a map field is owned and replaced as one value."""
+    return name in _ATOMIC
+
+
+def is_set(resource: Resource, name: str) -> bool:
+    """Whether a list field is a set of values, each owned by itself."""
+    return name in _SET_LISTS and not resource.custom
+
+
 def item_key(item: Json, keys: tuple[str, ...]) -> str:
     """``k:{"port":80,"protocol":"TCP"}``; a missing protocol is TCP, as the schema's default says."""
     values = {key: item.get(key, "TCP" if key == "protocol" else None) for key in sorted(keys)}
@@ -187,7 +197,7 @@ def _leaves(resource: Resource, value: Any, at: Path, name: str) -> Iterator[Pat
             yield from _leaves(resource, below, (*at, f"f:{key}"), key)
         return
     if isinstance(value, list) and value:
-        if name in _SET_LISTS and not resource.custom:
+        if is_set(resource, name):
             for item in value:
                 yield (*at, "v:" + msgspec.json.encode(item).decode())
             return
@@ -223,8 +233,7 @@ def _differences(resource: Resource, old: Any, new: Any, at: Path, name: str) ->
         return
     if isinstance(new, list) and new:
         keys = list_keys(resource, name, new)
-        is_set = name in _SET_LISTS and not resource.custom
-        if keys or is_set:
+        if keys or is_set(resource, name):
             if old is None and not _is_null_in_zero(resource, at):
                 yield at
             yield from _items(resource, old or [], new, at, name, keys)
