@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from axiom_tui.clients.kubeconfig import K3S_KUBECONFIG
 from axiom_tui.model.problem import Problem, ProblemKind
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
+
+    from axiom_tui.clients.kubernetes_errors import Peer
 
 # X509_V_ERR_*: the numbers are OpenSSL's.
 _EXPIRED, _NOT_YET_VALID = 10, 9
@@ -101,3 +104,16 @@ def _common_name(name: Name) -> str:
 
     values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(values[0].value) if values else name.rfc4514_string()
+
+
+def login_problem(pair: tuple[bytes, bytes] | None, peer: Peer) -> Problem | None:
+    """Why a 401 came, if the client certificate's own dates tell it."""
+    since = expired_since(pair[0]) if pair else None
+    if since is None:
+        return None
+    return Problem(
+        ProblemKind.UNAUTHENTICATED,
+        f"The client certificate of user {peer.user!r} in {peer.where} expired on {since:%Y-%m-%d %H:%M} UTC"
+        f" (401 from {peer.address}).",
+        f"K3s renews it when a server restarts: copy {K3S_KUBECONFIG} of a server anew.",
+    )
