@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from axiom_tui import __version__
 
@@ -34,6 +34,18 @@ class Command:
     run: Callable[[argparse.Namespace], int]
     arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     aliases: tuple[str, ...] = ()
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Asks the command for its arguments when it is chosen, so that the door need not know every room."""
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, *arguments: Any, **keywords: Any) -> Any:
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+        return super().parse_known_args(*arguments, **keywords)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,10 +76,10 @@ def parser() -> argparse.ArgumentParser:
     _global_options(top)
     top.set_defaults(run=run_app, command="")
     # The same options are understood behind the command; only what is written there counts.
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared = _CommandParser(add_help=False, argument_default=argparse.SUPPRESS)
     _global_options(shared, suppress=True)
-    commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    groups: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_CommandParser)
+    groups: dict[str, argparse._SubParsersAction[_CommandParser]] = {}
     for command in COMMANDS:
         first, _, second = command.words.partition(" ")
         parent = commands
@@ -84,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
             aliases=list(command.aliases),
         )
         own.set_defaults(run=command.run, command=command.words)
-        command.arguments(own)
+        own.fill = command.arguments
     return top
 
 
@@ -128,16 +140,10 @@ def run_demo(options: argparse.Namespace) -> int:
 
 
 def run_simulate(options: argparse.Namespace) -> int:
-    from axiom_tui.simulator.command import SimulateOptions, run_simulate
+    """The embedded Axiom alone, until ctrl-c."""
+    from axiom_tui.simulator.command import run_simulate as serve
 
-    return run_simulate(
-        SimulateOptions(
-            nodes=options.nodes,
-            still=options.still,
-            faults=tuple(options.fault),
-            print_kubeconfig=options.print_kubeconfig,
-        )
-    )
+    return serve(options)
 
 
 def run_nodes(options: argparse.Namespace) -> int:
@@ -182,11 +188,12 @@ def run_config_init(options: argparse.Namespace) -> int:
 # --- arguments of the commands --------------------------------------------------------------------------
 
 
-def _simulation_arguments(to: argparse.ArgumentParser) -> None:
+def _demo_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("--nodes", type=_node_count, default=None, metavar="N", help="a fleet of N nodes")
     to.add_argument("--still", action="store_true", help="nothing happens by itself")
     to.add_argument(
         "--fault",
+        type=_fault,
         action="append",
         default=[],
         metavar="FAULT",
@@ -195,10 +202,9 @@ def _simulation_arguments(to: argparse.ArgumentParser) -> None:
 
 
 def _simulate_arguments(to: argparse.ArgumentParser) -> None:
-    _simulation_arguments(to)
-    to.add_argument(
-        "--print-kubeconfig", action="store_true", help="print the kubeconfig's path for any client"
-    )
+    from axiom_tui.simulator.command import add_arguments
+
+    add_arguments(to)
 
 
 def _headless_arguments(to: argparse.ArgumentParser) -> None:
@@ -222,10 +228,21 @@ def _node_count(text: str) -> int:
     return int(text)
 
 
+def _fault(text: str) -> str:
+    """A fault as it was written, once the simulator has understood it."""
+    from axiom_tui.simulator.faults import parse_fault
+
+    try:
+        parse_fault(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 GROUPS = {"config": "show, check or write the settings"}
 
 COMMANDS = (
-    Command("demo", "start the terminal UI on an embedded Axiom", run_demo, _simulation_arguments),
+    Command("demo", "start the terminal UI on an embedded Axiom", run_demo, _demo_arguments),
     Command("nodes", "list the fleet", run_nodes, _nodes_arguments),
     Command("findings", "list what is wrong", run_findings, _headless_arguments, ("check",)),
     Command(
