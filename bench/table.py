@@ -133,6 +133,10 @@ class Table(ABC):
     def exchange(self, count: int, run: int) -> None:
         """Take out the first rows and append as many others."""
 
+    @abstractmethod
+    def go_to(self, position: int) -> None:
+        """Put the cursor on a line."""
+
 
 def _cell(place: int) -> Callable[[Machine, datetime], Span]:
     return lambda machine, now: Span(*cells(machine)[place])
@@ -169,6 +173,9 @@ class Ours(Table):
     def exchange(self, count: int, run: int) -> None:
         fresh = (replace(row, name=f"{row.name}-{run}") for row in self.rows[:count])
         self.fill((*self.rows[count:], *fresh))
+
+    def go_to(self, position: int) -> None:
+        self.table.move_cursor(self.table.keys[position])
 
 
 class Stock(Table):
@@ -211,6 +218,9 @@ class Stock(Table):
         for row in fresh:
             self.table.add_row(*self._texts(row), key=row.name)
         self.rows = (*self.rows[count:], *fresh)
+
+    def go_to(self, position: int) -> None:
+        self.table.move_cursor(row=position)
 
 
 class CountingDriver(LinuxDriver):
@@ -280,9 +290,12 @@ class Bench(App[None]):
         )
         await self.step(exchange, 5, lambda run: table.exchange(50, run))
         table.fill(rows)
+        table.go_to(0)
         await self.step(down, 20, lambda run: self.press("action_cursor_down"))
         await self.step(page, 9, lambda run: self.press("action_page_down"))
+        table.go_to(2000)
         await self.step(scrolling, 9, lambda run: self.press("action_cursor_down"))
+        table.go_to(0)
         await self.step(sort, 6, lambda run: table.sort(reverse=bool(run % 2)))
         self.exit()
 
