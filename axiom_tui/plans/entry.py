@@ -14,6 +14,8 @@ from axiom_tui.plans.step import Json
 
 #: The newest version of the records that this program understands.
 VERSION = 1
+#: The kind of plan that takes another one back.
+UNDO = "undo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Entry:
         """Something was begun that can be taken back, and nobody did so yet."""
         undoable = any(step.begun and step.reversible for step in self.steps)
         settled = not (self.running or self.undone or self.faults)
-        return undoable and settled and self.kind != "undo"
+        return undoable and settled and self.kind != UNDO
 
     @property
     def done(self) -> int:

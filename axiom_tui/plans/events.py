@@ -32,11 +32,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """``earlier_run``: it was done before this run, by the same plan. ``seconds`` is how long it took."""
+    """``earlier_run``: it was done before this run, by the same plan. ``seconds`` is how long it took.
+    All texts are masked."""
 
     key: str
     title: str
     state: StepState
+    commands: tuple[str, ...] = ()
+    reason: str = ""  # why it is left to the admin
     seconds: float = 0.0
     problem: Problem | None = None
     earlier_run: bool = False
@@ -52,6 +55,7 @@ class Result:
 
     plan_id: str
     plan: Plan
+    subject: str
     outcome: Outcome
     steps: tuple[StepResult, ...]
     began: datetime

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from axiom_tui.model.problem import Problem, ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.plans.identity import Identity
 from axiom_tui.plans.lock import Holder, LockHeld, OnWaiting
 from axiom_tui.plans.step import CancelToken, Right
 
 POLL = 0.5  # seconds between two tries while waiting
+GLANCE = 2.0  # seconds in which a look of somebody else has surely ended
+
+_UNKNOWN = Holder("another process", "", "", None, None, math.inf)
 
 
 class FileLock:
@@ -70,12 +73,14 @@ class FileLock:
     ) -> None:
         if self._descriptor is not None:
             raise RuntimeError("this lock is held already")
-        token, deadline, said = cancel or CancelToken(), time.monotonic() + wait, False
+        token, began, said = cancel or CancelToken(), time.monotonic(), False
         while not self._try():
             holder = self.look()
-            if holder is None:
-                continue  # it was let go between the two looks
-            left = deadline - time.monotonic()
+            if holder is None and time.monotonic() - began < GLANCE:
+                time.sleep(0.02)  # let go between the two looks, or held by a look of somebody else
+                continue
+            holder = holder or _UNKNOWN
+            left = began + wait - time.monotonic()
             if left <= 0:
                 raise LockHeld(_held(holder), holder)
             if on_waiting is not None and not said:
@@ -83,14 +88,12 @@ class FileLock:
                 on_waiting(f"the lock that {holder.who} holds", since, since + timedelta(seconds=left))
             if token.wait(min(POLL, left)):
                 raise fail(ProblemKind.CANCELLED, f"Cancelled while waiting for the lock of {holder.who}.")
-        self._write(
-            {
-                "holder": str(self._identity),
-                "what_for": what_for,
-                "plan": plan_id,
-                "since": datetime.now(UTC).isoformat(),
-            }
-        )
+        record = {"holder": str(self._identity), "what_for": what_for, "plan": plan_id}
+        try:
+            self._write({**record, "since": datetime.now(UTC).isoformat()})
+        except AxiomError:
+            self.release()
+            raise
 
     def release(self) -> None:
         if self._descriptor is None:
@@ -140,7 +143,7 @@ def _read_holder(descriptor: int) -> Holder:
         since = datetime.fromisoformat(record["since"])
         return Holder(record["holder"], record["what_for"], record["plan"], since, None, math.inf)
     except (ValueError, KeyError, TypeError):
-        return Holder("another process", "", "", None, None, math.inf)
+        return _UNKNOWN
 
 
 def _held(holder: Holder) -> Problem:

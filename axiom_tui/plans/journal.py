@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import axiom_tui
-from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.secret import Masker
-from axiom_tui.plans.entry import VERSION, Entry, read_entry, whole_lines
+from axiom_tui.plans.entry import UNDO, VERSION, Entry, read_entry, whole_lines
 from axiom_tui.plans.events import Outcome, StepResult
 from axiom_tui.plans.identity import Identity
 from axiom_tui.plans.step import Json, Plan
@@ -60,8 +60,8 @@ class Journal:
             raise
         return writer
 
-    def resume(self, plan_id: str, identity: Identity, masker: Masker) -> tuple[Entry, Writer]:
-        """Open the file of an earlier run to go on with it, and give what it says.
+    def reopen(self, plan_id: str, masker: Masker) -> tuple[Entry, Writer]:
+        """Open the file of an earlier run to go on with it, and give what it says; writes nothing yet.
 
         Raises CONFLICT while the plan's process lives, GARBLED for a damaged file, MISSING for none.
         """
@@ -74,7 +74,13 @@ class Journal:
         writer = Writer(path, descriptor, masker)
         try:
             writer.take()
-            entry = self.load(plan_id)
+            entry = replace(self.load(plan_id), running=False)  # it is we who hold it
+            if not entry.kind:
+                raise fail(
+                    ProblemKind.MISSING,
+                    f"The plan {plan_id} was cut before its first record was whole: nothing was changed.",
+                    "Make the plan again.",
+                )
             if entry.faults:
                 raise fail(
                     ProblemKind.GARBLED,
@@ -82,7 +88,6 @@ class Journal:
                     "Make the plan again: the steps that are already done are skipped.",
                 )
             writer.cut_torn_line()
-            writer.resumed(identity)
         except BaseException:
             writer.close()
             raise
@@ -93,17 +98,23 @@ class Journal:
         entry = self._load(plan_id)
         if entry is None:
             raise _missing(plan_id)
-        return entry
+        # An undo is younger than what it undoes; its name says its kind.
+        younger = [name for name in self._plan_ids() if name > plan_id and f"-{UNDO}-" in name]
+        undos = [undo for name in younger if (undo := self._load(name)) is not None]
+        return replace(entry, undone=_is_undone(entry, undos))
 
     def entries(self) -> tuple[Entry, ...]:
         """All plans: those that were cut short first, then the newest first."""
+        found = [self._load(plan_id) for plan_id in self._plan_ids()]
+        return in_order([entry for entry in found if entry is not None])
+
+    def _plan_ids(self) -> list[str]:
         with _said(self.directory, "be read"):
             try:
-                names = [item.name for item in self.directory.iterdir() if item.name.endswith(SUFFIX)]
+                names = [path.name for path in self.directory.iterdir()]
             except FileNotFoundError:
-                return ()
-        found = [self._load(name.removesuffix(SUFFIX)) for name in names]
-        return in_order([entry for entry in found if entry is not None])
+                return []
+        return [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
 
     def _load(self, plan_id: str) -> Entry | None:
         """None if there is no such file, perhaps because somebody tidied up while we looked."""
@@ -126,7 +137,7 @@ def in_order(entries: list[Entry]) -> tuple[Entry, ...]:
 def _is_undone(entry: Entry, entries: list[Entry]) -> bool:
     """Whether a later undo of this plan went through, and the plan was not resumed after it."""
     return any(
-        undo.kind == "undo"
+        undo.kind == UNDO
         and undo.choices.get("of") == entry.plan_id
         and undo.outcome is Outcome.DONE
         and undo.began is not None
@@ -217,10 +228,9 @@ class Writer:
             record["output"] = [self._masker(line) for line in last_lines[-LAST_LINES:]]
         self.append("step-ended", **record)
 
-    def ended(self, outcome: Outcome, error: AxiomError | None = None) -> None:
+    def ended(self, outcome: Outcome, problem: Problem | None = None) -> None:
         record: dict[str, object] = {"outcome": outcome.value}
-        if error is not None:
-            problem = error.problem
+        if problem is not None:
             record["problem"] = self._problem(problem.kind, problem.sentence, problem.remedy)
         self.append("ended", **record)
 

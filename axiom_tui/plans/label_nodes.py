@@ -1,0 +1,357 @@
+"""The label plan: puts nodes into their load-balancer pools, touching two labels and nothing else."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from axiom_tui.model.fleet import Cluster
+from axiom_tui.model.labels import label_arguments, label_value_fault
+from axiom_tui.model.naming import NamingScheme, Role, natural_key
+from axiom_tui.model.node import Node
+from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, found_labels, labels_for, public_ips
+from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.model.rules import Rules
+from axiom_tui.plans.access import Access, NodeClient
+from axiom_tui.plans.step import Json, Plan, Right, Run, Step, UnavailableStep
+
+KIND = "label-nodes"
+FIELD_MANAGER = "axiom-tui"
+KEYS = (ENABLE_LABEL, POOL_LABEL)
+RIGHTS = (Right("get", "nodes"), Right("patch", "nodes"))
+CONFIG_FILE = "/etc/rancher/k3s/config.yaml"
+NO_SSH = "axiom-tui cannot reach the nodes over SSH yet"
+#: So often a node may move on (heartbeats do) between our look and our patch before we give up.
+ATTEMPTS = 5
+
+Labels = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Premise:
+    """What the plan was made from: if one of these is otherwise, it is another plan. Heartbeats are not."""
+
+    uid: str
+    enable: str | None
+    pool: str | None
+    is_server: bool
+    public_ips: tuple[str, ...]
+
+    @classmethod
+    def of(cls, node: Node) -> Premise:
+        found = found_labels(node)
+        return cls(node.uid, found[ENABLE_LABEL], found[POOL_LABEL], node.is_server, public_ips(node))
+
+    @property
+    def labels(self) -> dict[str, str | None]:
+        return {ENABLE_LABEL: self.enable, POOL_LABEL: self.pool}
+
+
+class LabelStep(Step):
+    """Puts one node into ``pool``, or into none ("").
+
+    ``resource_version`` "" is for a plan rebuilt from the journal: it then looks itself before it patches.
+    """
+
+    deadline = 60.0
+
+    def __init__(
+        self,
+        client: NodeClient,
+        cluster: Cluster,
+        naming: NamingScheme,
+        node: str,
+        premise: Premise,
+        pool: str,
+        resource_version: str = "",
+    ) -> None:
+        self.node = node
+        self.premise = premise
+        self.pool = pool
+        self.resource_version = resource_version
+        self._client = client
+        self._context = cluster.context
+        self._shown = naming.display(node)
+        self._wanted = labels_for(pool)
+        self.key = f"label/{node}"
+        before = _words(premise.labels)
+        self.title = f"Put {self._shown} into the pool {pool} ({before})"
+        if not pool:
+            self.title = f"Take {self._shown} out of the load balancer ({before})"
+        self.commands = self._commands(self._wanted)
+
+    def is_done(self, run: Run) -> bool:
+        return found_labels(self._client.get_node(self.node)) == self._wanted
+
+    def run(self, run: Run) -> None:
+        # Look before anything is remembered: what somebody else changed is nothing for us to take back.
+        node = self._checked()
+        run.remember({"uid": node.uid, "labels": found_labels(node)})
+        version = self.resource_version or node.resource_version
+        for _ in range(ATTEMPTS):
+            run.check()
+            try:
+                self._patch(self._wanted, version)
+                run.output(f"{self.node}: {_words(self._wanted)}")
+                return
+            except AxiomError as error:
+                if error.problem.kind is not ProblemKind.CONFLICT:
+                    raise
+            version = self._checked().resource_version
+        raise self._restless()
+
+    def verify(self, run: Run) -> None:
+        found = found_labels(self._client.get_node(self.node))
+        if found != self._wanted:
+            raise fail(
+                ProblemKind.BROKEN,
+                f"{self._shown} was patched, but its labels are now {_words(found)} and not "
+                f"{_words(self._wanted)}: something else sets them.",
+                f"Look for node-label in {CONFIG_FILE} of the node, and for controllers that label nodes.",
+            )
+
+    def is_undone(self, run: Run) -> bool:
+        earlier = _earlier(run.earlier)
+        if earlier is None:
+            return True  # it was cut before it changed anything
+        return found_labels(self._client.get_node(self.node)) == earlier
+
+    def undo(self, run: Run) -> None:
+        earlier = _earlier(run.earlier)
+        assert earlier is not None  # else it is undone already
+        for _ in range(ATTEMPTS):
+            run.check()
+            node = self._client.get_node(self.node)
+            found = found_labels(node)
+            if node.uid != run.earlier["uid"] or found != self._wanted:
+                raise fail(
+                    ProblemKind.CONFLICT,
+                    f"{self._shown} was changed since by somebody else: it has {_words(found)}. "
+                    f"Undo would overwrite that.",
+                    f"To have the earlier labels back, type: {self._commands(earlier)[0]}",
+                )
+            try:
+                self._patch(earlier, node.resource_version)
+                return
+            except AxiomError as error:
+                if error.problem.kind is not ProblemKind.CONFLICT:
+                    raise
+        raise self._restless()
+
+    def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
+        labels = _earlier(earlier)
+        return self._commands(labels) if labels is not None else ()
+
+    def _patch(self, labels: Labels, resource_version: str) -> Node:
+        return self._client.patch_node_labels(
+            self.node, labels, resource_version=resource_version, field_manager=FIELD_MANAGER
+        )
+
+    def _checked(self) -> Node:
+        """The node as it is now; raises CONFLICT if it is not what the plan was made from."""
+        node = self._client.get_node(self.node)
+        found = Premise.of(node)
+        if found != self.premise:
+            raise fail(
+                ProblemKind.CONFLICT,
+                f"{self._shown} has changed since the plan was made: {_changes(self.premise, found)}.",
+                "Make the plan again from what is there now.",
+            )
+        return node
+
+    def _restless(self) -> AxiomError:
+        return fail(
+            ProblemKind.CONFLICT,
+            f"{self._shown} changes faster than it can be patched ({ATTEMPTS} tries).",
+            "See what writes to this node all the time, then make the plan again.",
+        )
+
+    def _commands(self, labels: Labels) -> tuple[str, ...]:
+        return (kubectl_label(self._context, self.node, labels),)
+
+
+def label_plan(
+    client: NodeClient,
+    cluster: Cluster,
+    nodes: Iterable[Node],
+    pools: Mapping[str, str],
+    *,
+    naming: NamingScheme | None = None,
+    effect: tuple[str, ...] = (),
+    final: Sequence[Step] = (),
+) -> Plan:
+    """One step for each node of ``pools`` (name -> pool, "" for none) that is not so already.
+
+    ``effect`` is the preview for the Services; ``final`` are steps after the last label, such as the proof
+    that servicelb followed. Raises INVALID for a pool that cannot be a label's value, MISSING for a node
+    that is not among ``nodes``.
+    """
+    naming = naming or NamingScheme()
+    by_name = {node.name: node for node in nodes}
+    steps: list[LabelStep] = []
+    already: list[str] = []
+    labelled: list[tuple[str, str]] = []
+    for name in sorted(pools, key=natural_key):
+        pool = pools[name]
+        _check_pool(naming.display(name), pool)
+        node = by_name.get(name)
+        if node is None:
+            raise fail(
+                ProblemKind.MISSING,
+                f"There is no node {naming.display(name)} in {cluster.name} (any more).",
+                "Make the plan again without it.",
+            )
+        if pool:
+            labelled.append((name, pool))
+        if found_labels(node) == labels_for(pool):
+            already.append(f"{naming.display(name)} is {_where(pool)}")
+            continue
+        premise = Premise.of(node)
+        steps.append(LabelStep(client, cluster, naming, name, premise, pool, node.resource_version))
+    return _plan(cluster, naming, steps, tuple(already), labelled, effect, final)
+
+
+def pools_by_policy(nodes: Iterable[Node], rules: Rules) -> dict[str, str]:
+    """The pool that each node should be in by the rules, as `label_plan` takes it."""
+    return {node.name: rules.pools.wanted(node, rules.role_of(node, None) or Role.AGENT) for node in nodes}
+
+
+def fresh_nodes(client: NodeClient, names: Iterable[str]) -> tuple[Node, ...]:
+    """These nodes as they are now, without those that are gone: `label_plan` then says which."""
+    found = []
+    for name in names:
+        try:
+            found.append(client.get_node(name))
+        except AxiomError as error:
+            if error.problem.kind is not ProblemKind.MISSING:
+                raise
+    return tuple(found)
+
+
+def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] = ()) -> Plan:
+    """The same plan from its journal: the same pools and premises, whatever the rules say by now."""
+    client, naming = access.kubernetes, access.rules.naming
+    if client is None:
+        raise fail(
+            ProblemKind.MISCONFIGURED,
+            "The label plan needs the Kubernetes API, and there is no connection to it.",
+            "Connect to the cluster, then resume.",
+        )
+    chosen = cast(Mapping[str, Mapping[str, Json]], choices["steps"])
+    steps = [
+        LabelStep(client, access.cluster, naming, name, _premise(choice), str(choice["pool"]))
+        for name, choice in chosen.items()
+    ]
+    already = cast(Sequence[str], choices["already"])
+    labelled = list(cast(Mapping[str, str], choices["labelled"]).items())
+    effect = cast(Sequence[str], choices["effect"])
+    return _plan(access.cluster, naming, steps, tuple(already), labelled, tuple(effect), final)
+
+
+def kubectl_label(context: str, node: str, labels: Labels) -> str:
+    """The line that a person would type; keys with None are removed."""
+    where = f"kubectl --context {shlex.quote(context)}" if context else "kubectl"
+    return f"{where} label node {node} {label_arguments(labels)} --overwrite --field-manager={FIELD_MANAGER}"
+
+
+def _plan(
+    cluster: Cluster,
+    naming: NamingScheme,
+    steps: Sequence[LabelStep],
+    already: tuple[str, ...],
+    labelled: Sequence[tuple[str, str]],
+    effect: tuple[str, ...],
+    final: Sequence[Step],
+) -> Plan:
+    subject = "label no node: all are as wanted"
+    if steps:
+        names = ", ".join(naming.display(step.node) for step in steps)
+        subject = f"label {names}" if len(steps) <= 3 else f"label {len(steps)} nodes"
+    config = [_config_step(naming, labelled)] if steps and labelled else []
+    return Plan(
+        kind=KIND,
+        subject=subject,
+        cluster=cluster,
+        steps=(*steps, *(final if steps else ()), *config),
+        effect=effect,
+        rights=RIGHTS,
+        choices={
+            "steps": {step.node: {"pool": step.pool, **_recorded(step.premise)} for step in steps},
+            "labelled": dict(labelled),
+            "already": list(already),
+            "effect": list(effect),
+        },
+        already=already,
+    )
+
+
+def _config_step(naming: NamingScheme, labelled: Sequence[tuple[str, str]]) -> Step:
+    """Labels set by kubectl are lost when the node registers again; those in its configuration are not."""
+    drop_in = f"{CONFIG_FILE}.d/axiom-tui-pool.yaml"
+    commands = []
+    for name, pool in labelled:
+        lines = "".join(f"  - {key}={value}\\n" for key, value in labels_for(pool).items())
+        commands.append(f"ssh -t {name} \"printf 'node-label+:\\n{lines}' | sudo tee {drop_in}\"")
+    names = ", ".join(naming.display(name) for name, _ in labelled)
+    title = f"Write the labels into the K3s configuration, so that they survive a new registration: {names}"
+    return UnavailableStep("k3s-config", title, NO_SSH, tuple(commands))
+
+
+def _check_pool(shown: str, pool: str) -> None:
+    if (fault := label_value_fault(pool)) is not None:
+        raise fail(
+            ProblemKind.INVALID,
+            f"Kubernetes would refuse {pool!r} as the pool of {shown}: {fault}.",
+            "Choose another name for the pool.",
+        )
+
+
+def _recorded(premise: Premise) -> dict[str, Json]:
+    return {
+        "uid": premise.uid,
+        "labels": premise.labels,
+        "is_server": premise.is_server,
+        "public_ips": list(premise.public_ips),
+    }
+
+
+def _premise(choice: Mapping[str, Json]) -> Premise:
+    labels = cast(Mapping[str, str | None], choice["labels"])
+    public = cast(Sequence[str], choice["public_ips"])
+    return Premise(
+        str(choice["uid"]), labels[ENABLE_LABEL], labels[POOL_LABEL], bool(choice["is_server"]), tuple(public)
+    )
+
+
+def _earlier(earlier: Mapping[str, Json]) -> dict[str, str | None] | None:
+    """The labels as they were, or None if nothing was remembered: then nothing was changed."""
+    labels = cast(Mapping[str, str | None] | None, earlier.get("labels"))
+    return None if labels is None else {key: labels[key] for key in KEYS}
+
+
+def _where(pool: str) -> str:
+    return f"in the pool {pool}" if pool else "in no pool"
+
+
+def _words(labels: Labels) -> str:
+    """``enablelb=true, lbpool=internal``, ``no load-balancer labels``."""
+    words = [f"{key.rpartition('/')[2]}={value}" for key, value in labels.items() if value is not None]
+    return ", ".join(words) or "no load-balancer labels"
+
+
+def _changes(old: Premise, new: Premise) -> str:
+    changes = []
+    if old.uid != new.uid:
+        changes.append("it was registered again")
+    if old.labels != new.labels:
+        changes.append(f"it has {_words(new.labels)}, and had {_words(old.labels)}")
+    if old.is_server != new.is_server:
+        changes.append("it is a server now" if new.is_server else "it is no server any more")
+    if old.public_ips != new.public_ips:
+        changes.append(
+            f"its public addresses are {', '.join(new.public_ips) or 'none'}, "
+            f"and were {', '.join(old.public_ips) or 'none'}"
+        )
+    return "; ".join(changes)

@@ -1,0 +1,70 @@
+"""Undo: taking back what a plan did, in reverse order, as a plan of its own with its own journal entry."""
+
+from __future__ import annotations
+
+from axiom_tui.model.problem import ProblemKind, fail
+from axiom_tui.plans.entry import UNDO, Entry, StepEntry
+from axiom_tui.plans.step import Plan, Run, Step
+
+#: Key in the choices of an undo: the plan that it takes back.
+OF = "of"
+
+
+class UndoStep(Step):
+    """Brings back what one step of the original found, by the journal's memory of it."""
+
+    reversible = False
+    undo_note = "apply the original plan again to have its changes back"
+
+    def __init__(self, step: Step, entry: StepEntry) -> None:
+        self._step = step
+        self._earlier = entry.earlier
+        self.key = f"undo/{step.key}"
+        self.title = f"Undo: {step.title}"
+        self.commands = step.undo_commands(entry.earlier)
+        self.deadline = step.deadline
+        self.interruptible = step.interruptible
+
+    def is_done(self, run: Run) -> bool:
+        return self._step.is_undone(run.seen_from(self._earlier))
+
+    def run(self, run: Run) -> None:
+        self._step.undo(run.seen_from(self._earlier))
+
+    def interrupt(self) -> None:
+        self._step.interrupt()
+
+
+def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Plan:
+    """The plan that takes back what ``entry`` says was begun of ``original``.
+
+    Steps that were found already so are left alone: this plan did not make them so. A step that began and
+    failed is taken back too, since it may have been half done. Raises INVALID if there is nothing to undo.
+    """
+    if not entry.can_be_undone:
+        reason = "it is still running" if entry.running else "it is undone already" if entry.undone else ""
+        reason = reason or "; ".join(entry.faults) or "it changed nothing that can be taken back"
+        raise fail(
+            ProblemKind.INVALID,
+            f"The plan {entry.plan_id} ({entry.subject}) cannot be undone: {reason}.",
+            "Look at it in the journal.",
+        )
+    steps: list[Step] = []
+    final: list[str] = []
+    for step in reversed(original.steps):
+        found = entry.step(step.key)
+        if found is None or not found.begun:
+            continue
+        if step.reversible:
+            steps.append(UndoStep(step, found))
+        else:
+            final.append(f"cannot be undone and stays: {step.title}. {step.undo_note}".rstrip())
+    return Plan(
+        kind=UNDO,
+        subject=f"undo: {original.subject}",
+        cluster=original.cluster,
+        steps=tuple(steps),
+        effect=(*effect, *final),
+        rights=original.rights,
+        choices={OF: entry.plan_id},
+    )
