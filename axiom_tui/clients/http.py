@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from axiom_tui.clients.dns import resolve
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Answer:
     @property
     def retry_after(self) -> float | None:
         """Seconds that the other side asks us to wait (RFC 9110: a number or a date), if it says so."""
+        from email.utils import parsedate_to_datetime
+
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdigit():
             return float(text)
@@ -86,6 +88,8 @@ def send(
     try:
         if unix_socket is not None:
             _try_to_connect(unix_socket, deadline)
+        else:
+            _try_to_resolve(url, deadline)
         with (
             _client(url, unix_socket, deadline) as client,
             client.stream(method, url, headers=dict(headers or {}), content=body) as response,
@@ -142,6 +146,16 @@ def _try_to_connect(unix_socket: Path, deadline: float) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(deadline)
         probe.connect(str(unix_socket))
+
+
+def _try_to_resolve(url: str, deadline: float) -> None:
+    """Raise `AxiomError` if the name does not resolve in time: httpx has no deadline for that."""
+    from urllib.request import getproxies, proxy_bypass
+
+    host = urlsplit(url).hostname or ""
+    # Behind a proxy it is the proxy that resolves names.
+    if host and not is_loopback(host) and (not getproxies() or proxy_bypass(host)):
+        resolve(host, deadline)
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,8 +28,9 @@ def http_json(value: object, status: str = "200 OK", **headers: str) -> bytes:
 class WireServer:
     """Listens on a unix socket or on a port of 127.0.0.1 and keeps every request that it got."""
 
-    def __init__(self, script: Script, path: Path | None = None) -> None:
+    def __init__(self, script: Script, path: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self._tls = tls
         self.requests: list[bytes] = []
         self._ended = threading.Event()
         self._open: list[socket.socket] = []
@@ -65,6 +67,12 @@ class WireServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if self._tls is not None:
+                try:
+                    connection = self._tls.wrap_socket(connection, server_side=True)
+                except OSError:
+                    connection.close()
+                    continue
             self._open.append(connection)
             self._spawn(self._serve, connection)
 
@@ -100,8 +108,10 @@ def _read(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(script: Script, path: Path | None = None) -> Iterator[WireServer]:
-    server = WireServer(script, path)
+def serving(
+    script: Script, path: Path | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[WireServer]:
+    server = WireServer(script, path, tls)
     try:
         yield server
     finally:
