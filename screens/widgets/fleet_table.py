@@ -123,6 +123,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
             color: $block-cursor-blurred-foreground;
             text-style: $block-cursor-blurred-text-style;
         }
+        &:ansi > .fleet-table--cursor { text-style: bold; }
         &:focus > .fleet-table--header { color: $foreground; }
         &:focus > .fleet-table--header-sorted { color: $text-primary; }
         &:focus > .fleet-table--cursor {
@@ -130,10 +131,9 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
             color: $block-cursor-foreground;
             text-style: $block-cursor-text-style;
         }
+        &:nocolor:focus > .fleet-table--cursor { text-style: reverse; }
         &:ansi > .fleet-table--marked { background: ansi_default; text-style: bold; }
         &:ansi > .fleet-table--cell-dim { color: ansi_default; text-style: dim; }
-        &:nocolor > .fleet-table--cursor { text-style: underline; }
-        &:nocolor:focus > .fleet-table--cursor { text-style: reverse; }
     }
     """
 
@@ -210,6 +210,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         self._palette_cache: Palette | None = None
         self._lines: dict[str, _Line] = {}
         self._view: list[_Shown] = []
+        self._cursor_seen = False
         if empty_text is not None:
             self.set_reactive(FleetTable.empty_text, empty_text)
         if loading_text is not None:
@@ -271,11 +272,11 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         """Show these rows, as of ``now``. Raises ValueError when two rows have one key."""
         if now is not None:
             self._now = now
-        before = self._ordered.position(self._cursor_key)
+        before, empty = self._ordered.position(self._cursor_key), not len(self._ordered)
         moved, selected = self._ordered.replace(rows, self._cursor_key)
-        if not self._loaded:
-            self._loaded, moved = True, True
-            self.refresh()
+        if not self._loaded or empty != (not rows):
+            self._loaded = True
+            self.refresh()  # a message comes or goes
         if moved:
             self._rows_moved(before, selected)
         else:
@@ -291,6 +292,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         self._marks.clear()
         self._range_start = None
         self._wants.clear()
+        self._columns_layout = None
         self.set_rows(())
         self._loaded = False
         self.refresh()
@@ -338,7 +340,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         after = self._ordered.position(selected)
         top = scroll_after_change(self.scroll_offset.y, before, after, self._page)
         self._fit_virtual_size()
-        self.scroll_to(y=top, animate=False, force=True)
+        self._scroll_rows(min(top, max(0, count - self._page)))
         self._marks_changed()
         self._set_cursor(selected)
         self._sync()
@@ -358,10 +360,11 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         self._sync()
 
     def _bring_into_view(self, position: int) -> None:
-        top = self.scroll_offset.y
-        wanted = min(max(top, position - self._page + 1), position)
-        if wanted != top:
-            self.scroll_to(y=wanted, animate=False, force=True)
+        self._scroll_rows(min(max(self.scroll_offset.y, position - self._page + 1), position))
+
+    def _scroll_rows(self, top: int) -> None:
+        if top != self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False, force=True)
 
     def _marks_changed(self) -> None:
         marked = frozenset(key for key in self._marks if key in self._ordered)
@@ -378,14 +381,20 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
     # What is on the screen
 
     @property
+    def _room(self) -> Size:
+        """What the scrollbars leave of the widget; ``size`` includes them."""
+        width, height = self.container_size
+        return Size(width - self.scrollbar_size_vertical, height - self.scrollbar_size_horizontal)
+
+    @property
     def _page(self) -> int:
         """Rows that fit below the header."""
-        return max(0, self.size.height - HEADER_HEIGHT)
+        return max(0, self._room.height - HEADER_HEIGHT)
 
     @property
     def _current_layout(self) -> Layout[R]:
-        if self._columns_layout is None or self._layout_width != self.size.width:
-            self._layout_width = self.size.width
+        if self._columns_layout is None or self._layout_width != self._room.width:
+            self._layout_width = self._room.width
             self._columns_layout = lay_out(
                 self._columns,
                 self._layout_width,
@@ -400,7 +409,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
     def _frozen(self) -> int:
         """Cells at the left that stay when scrolled sideways: the first column, if it leaves room."""
         places = self._current_layout.places
-        return places[1].x if len(places) > 1 and places[1].x * 2 <= self.size.width else 0
+        return places[1].x if len(places) > 1 and places[1].x * 2 <= self._room.width else 0
 
     def _relayout(self) -> None:
         """Columns may be others, or elsewhere: draw everything anew."""
@@ -420,14 +429,15 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         view = self._compose_view()
         old = self._view
         self._view = view
+        self._cursor_seen = any(shown.cursor for shown in view)
         layout = self._current_layout
-        overflows = layout.width > self.size.width
+        overflows = layout.width > self._room.width
         for y in range(max(len(view), len(old))):
             new_line = view[y] if y < len(view) else None
             old_line = old[y] if y < len(old) else None
             if new_line == old_line:
                 continue
-            x1, x2 = 0, self.size.width
+            x1, x2 = 0, self._room.width
             if new_line and old_line and not overflows:
                 x1, x2 = _difference(new_line, old_line, layout, x2)
             if x2 > x1:
@@ -481,7 +491,8 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # After a resize the screen is painted before the resize event comes.
-        if self._layout_width != self.size.width or len(self._view) < min(self._page, len(self._ordered)):
+        due = max(0, min(self._page, len(self._ordered) - self.scroll_offset.y))
+        if self._layout_width != self._room.width or len(self._view) != due:
             self._view = self._compose_view()
         return super().render_lines(crop)
 
@@ -499,12 +510,12 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
             strip = drawn
         elif not len(self._ordered):
             message = self.empty_text if self._loaded else self.loading_text
-            return message_lines(message, self.size.width, self._page, palette)[y - HEADER_HEIGHT]
+            return message_lines(message, self._room.width, self._page, palette)[y - HEADER_HEIGHT]
         else:
-            return Strip.blank(self.size.width, palette.cells[""])
-        if layout.width > self.size.width:
-            return scrolled(strip, self.scroll_offset.x, self.size.width, self._frozen)
-        return strip.extend_cell_length(self.size.width, palette.cells[""])
+            return Strip.blank(self._room.width, palette.cells[""])
+        if layout.width > self._room.width:
+            return scrolled(strip, self.scroll_offset.x, self._room.width, self._frozen)
+        return strip.extend_cell_length(self._room.width, palette.cells[""])
 
     @property
     def _palette(self) -> Palette:
@@ -554,7 +565,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
             self._sync()
 
     def on_resize(self) -> None:
-        was_seen = any(shown.cursor for shown in self._view)
+        was_seen = self._cursor_seen
         self._relayout()
         position = self._ordered.position(self._cursor_key)
         if was_seen and position is not None:
@@ -574,6 +585,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         offset = event.get_content_offset(self)
         if offset is None:
             return
+        event.stop()
         layout = self._current_layout
         x = offset.x if offset.x < self._frozen else offset.x + self.scroll_offset.x
         if offset.y < HEADER_HEIGHT:
@@ -584,7 +596,6 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         position = offset.y - HEADER_HEIGHT + self.scroll_offset.y
         if position >= len(self._ordered):
             return
-        event.stop()
         self._move_to(position)
         key = self._ordered.key_at(position)
         if event.ctrl or x < GUTTER:
@@ -636,7 +647,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
 
     def action_sideways(self, direction: int) -> None:
         """Scroll by a column: to the right for 1, to the left for -1."""
-        if self._current_layout.width <= self.size.width:
+        if self._current_layout.width <= self._room.width:
             raise SkipAction  # nothing to scroll: the key may mean something elsewhere
         x, frozen = self.scroll_offset.x, self._frozen
         stops = [place.x - max(frozen, GUTTER) for place in self._current_layout.places]
