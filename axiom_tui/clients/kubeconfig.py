@@ -26,6 +26,7 @@ from axiom_tui.model.masking import mask
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+IN_CLUSTER = "in-cluster"  # name of the context that a pod has without a kubeconfig
 K3S_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 
 
@@ -213,7 +214,7 @@ def cluster_of(options: KubernetesOptions) -> Cluster:
 def access(options: KubernetesOptions) -> Access:
     """What the chosen context needs to connect. Raises AxiomError (MISCONFIGURED, ABSENT, FORBIDDEN)."""
     files = _files(options)
-    if not files and not options.context and _is_in_cluster():
+    if not files and options.context in ("", IN_CLUSTER) and _is_in_cluster():
         return _in_cluster(options)
     config = read(options)
     name = options.context or config.current
@@ -425,7 +426,7 @@ def _in_cluster(options: KubernetesOptions) -> Access:
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Access(
         cluster=Cluster(
-            "in-cluster", "in-cluster", server, simulation=options.simulation, read_only=options.read_only
+            IN_CLUSTER, IN_CLUSTER, server, simulation=options.simulation, read_only=options.read_only
         ),
         where="the pod's service account",
         user_name="the pod's service account",

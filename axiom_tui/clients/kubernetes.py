@@ -97,6 +97,10 @@ class KubernetesClient:
         """A client over the same connections whose calls are interrupted separately."""
         return KubernetesClient(self._transport, self._options, self.cluster)
 
+    def shares_with(self, other: KubernetesClient) -> bool:
+        """Whether both use the same connections."""
+        return self._transport is other._transport
+
     def interrupt(self) -> None:
         """End all calls that are under way, from another thread; they raise CANCELLED."""
         with self._lock:

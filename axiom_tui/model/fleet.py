@@ -72,6 +72,7 @@ class Observation:
     devices: tuple[TailnetDevice, ...] = ()
     tailnet: TailnetSelf | None = None
     installed_groups: frozenset[str] = frozenset()  # API groups beyond the core that answered
+    version: str = ""  # gitVersion of the API server, "" until it answered
 
 
 @dataclass(frozen=True, slots=True)
