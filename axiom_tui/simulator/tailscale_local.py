@@ -6,7 +6,7 @@ Facts: services.md 1.2 to 1.5 (Tailscale's ``localapi`` and ``ipnstate``, v1.102
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,16 @@ class LocalServer(WireServer):
         self._random = random.Random(world.seed)
         self._path: Path | None = None
         self._is_there = True
+        self._forget_faults: Callable[[], None] = lambda: None
 
     def start(self, path: Path) -> None:
         """Listen on the socket ``path`` (under 100 characters)."""
         self._path = path
         self.start_unix(path)
+        self._forget_faults = self._faults.on_change(self.wake)
 
     def stop(self) -> None:
+        self._forget_faults()
         super().stop()
         if self._path is not None:
             self._path.unlink(missing_ok=True)

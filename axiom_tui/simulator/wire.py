@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import socketserver
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -22,8 +23,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-#: How often the accept loop looks around; also how fast a change of "is it there at all" shows.
+#: How often, in seconds, a held request looks whether somebody still waits for it.
 POLL = 0.1
+#: How often the accept loop looks around by itself.
+LOOK_AROUND = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class WireServer(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.stopping = threading.Event()
-        self._server: socketserver.BaseServer | None = None
+        self._server: _TcpServer | _UnixServer | None = None
         self._thread: threading.Thread | None = None
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -109,37 +112,39 @@ class WireServer(ABC):
         """Answer one request; may raise `Gone` to hang up without a word."""
 
     def look_around(self) -> None:
-        """Called several times a second while serving."""
+        """Called in the accept loop: every half second, after each connection and after `wake`."""
         return
 
     def start_tcp(self) -> str:
         """Listen on a free port of 127.0.0.1; the base URL."""
-        server = _TcpServer(("127.0.0.1", 0), _Handler)
-        server.wire = self
+        server = _TcpServer(self, ("127.0.0.1", 0))
         self._run(server)
         return f"http://127.0.0.1:{server.server_address[1]}"
 
     def start_unix(self, path: Path) -> None:
         """Listen on a unix socket that every local user may talk to, as tailscaled's."""
         path.unlink(missing_ok=True)
-        server = _UnixServer(str(path), _Handler)
+        server = _UnixServer(self, str(path))
         os.chmod(path, 0o666)
-        server.wire = self
         self._run(server)
+
+    def wake(self) -> None:
+        """Let the accept loop look around now."""
+        server = self._server
+        if server is not None:
+            server.wake()
 
     def stop(self) -> None:
         """End at once: connections are cut, requests that hang are let go."""
         self.stopping.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-        with self._lock:
-            open_connections = list(self._connections)
-        for connection in open_connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        if self._server is None:
+            return
+        self._server.wake()
         if self._thread is not None:
             self._thread.join(5)
+        self.hang_up()
+        self._server.server_close()
+        self._server = None
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:
@@ -157,21 +162,53 @@ class WireServer(ABC):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _run(self, server: socketserver.BaseServer) -> None:
+    def _run(self, server: _TcpServer | _UnixServer) -> None:
         self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": POLL}, name=self.name, daemon=True
-        )
+        self._thread = threading.Thread(target=server.serve_forever, name=self.name, daemon=True)
         self._thread.start()
 
 
-class _Serving(socketserver.ThreadingMixIn):
+class _Serving(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """The accept loop of socketserver, but one that can be woken and therefore ended at once."""
+
     daemon_threads = True
     block_on_close = True  # so that no socket outlives `stop`
-    wire: WireServer
+    allow_reuse_address = True
+    request_queue_size = 64
 
-    def service_actions(self) -> None:
-        self.wire.look_around()
+    def __init__(self, wire: WireServer, address: Any) -> None:
+        self.wire = wire
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_in.setblocking(False)
+        try:
+            super().__init__(address, _Handler)
+        except OSError:
+            self._close_wake()
+            raise
+
+    def serve_forever(self, poll_interval: float = LOOK_AROUND) -> None:
+        while not self.wire.stopping.is_set():
+            ready = select.select([self.socket, self._wake_out], [], [], poll_interval)[0]
+            if self._wake_out in ready:
+                self._wake_out.recv(4096)
+            if self.wire.stopping.is_set():
+                return
+            if self.socket in ready:
+                self.handle_request()
+            self.wire.look_around()
+
+    def wake(self) -> None:
+        # A full pipe wakes as well, a closed one has nobody left to wake.
+        with contextlib.suppress(OSError):
+            self._wake_in.send(b"x")
+
+    def server_close(self) -> None:
+        super().server_close()
+        self._close_wake()
+
+    def _close_wake(self) -> None:
+        self._wake_out.close()
+        self._wake_in.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.wire.opened(request)
@@ -179,28 +216,32 @@ class _Serving(socketserver.ThreadingMixIn):
 
     def shutdown_request(self, request: Any) -> None:
         self.wire.closed(request)
-        super().shutdown_request(request)  # type: ignore[misc]
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is the client's affair; defects of ours still show."""
-        import sys
-
         if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)  # type: ignore[misc]
+            super().handle_error(request, client_address)
 
 
-class _TcpServer(_Serving, socketserver.TCPServer):
-    allow_reuse_address = True
-    request_queue_size = 64
+class _TcpServer(_Serving):
+    pass
 
 
-class _UnixServer(_Serving, socketserver.UnixStreamServer):
-    request_queue_size = 64
+class _UnixServer(_Serving):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        request, _ = self.socket.accept()
+        return request, ("local", 0)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = False
+    wbufsize = -1  # head and body in one packet, else TCP holds the body back for 40 ms
     server: _TcpServer | _UnixServer
 
     def handle_any(self) -> None:
@@ -236,6 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for piece in answer.stream:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
 
     def address_string(self) -> str:
