@@ -307,15 +307,15 @@ def _run(start: StartOptions) -> int:
 
 
 def _headless(options: argparse.Namespace, kind: str) -> int:
-    from axiom_tui.headless import HeadlessOptions, run
+    from axiom_tui.headless import HeadlessOptions, Kind, Output, run
 
     loaded = _loaded(options)
     _, trouble = _start_log(options)
     if trouble:
         _say(trouble)
     asked = HeadlessOptions(
-        kind=kind,
-        output=options.output,
+        kind=Kind(kind),
+        output=Output(options.output),
         watch=options.watch,
         selector=getattr(options, "selector", ""),
         all_devices=getattr(options, "all", False),
