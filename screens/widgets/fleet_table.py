@@ -7,7 +7,6 @@ each new picture of the fleet, and costs by what changed on screen, not by how m
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
@@ -21,10 +20,11 @@ from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.cells import CellValue, FittedCell, Span, StyleName, fit, natural_width
+from screens.widgets.cells import CellValue, Span, StyleName
 from screens.widgets.columns import GUTTER, Column, Layout, lay_out
 from screens.widgets.ordered_rows import OrderedRows, scroll_after_change
-from screens.widgets.table_lines import Palette, header_strip, message_lines, row_strip, scrolled
+from screens.widgets.table_lines import Palette, header_strip, message_lines, scrolled
+from screens.widgets.table_view import TableView, differences
 
 __all__ = ["CellValue", "Column", "FleetTable", "Span"]
 
@@ -33,28 +33,6 @@ R = TypeVar("R")
 HEADER_HEIGHT = 1
 #: Letters that already mean something with shift.
 _TAKEN_LETTERS = frozenset("G")
-
-
-class _Line:
-    """One row as it was last drawn: its fitted cells, and the strips made of them."""
-
-    __slots__ = ("cells", "layout", "now", "row", "strips")
-
-    def __init__(self, row: Any, now: datetime, layout: Layout[Any], cells: tuple[FittedCell, ...]) -> None:
-        self.row = row
-        self.now = now
-        self.layout = layout
-        self.cells = cells
-        self.strips: dict[tuple[bool, bool], Strip] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What stands on one line of the screen; lines are compared as objects."""
-
-    line: _Line
-    cursor: bool
-    marked: bool
 
 
 class FleetTable(ScrollView, Generic[R], can_focus=True):
@@ -204,13 +182,20 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         self._range_start: str | None = None
         self._sort: tuple[str, bool] = ("", False)
         self._chosen: frozenset[str] | None = None
-        self._wants: dict[str, int] = {}  # widths that the texts seen need, by column
         self._columns_layout: Layout[R] | None = None
         self._layout_width = -1
         self._palette_cache: Palette | None = None
-        self._lines: dict[str, _Line] = {}
-        self._view: list[_Shown] = []
+        self._view: TableView[R] = TableView()
         self._cursor_seen = False
+        for column in self._columns:
+            if column.sort_letter:
+                # Bindings, not on_key: keys typed fast take effect in the order typed, and help lists them.
+                self._bindings.bind(
+                    column.sort_letter,
+                    f"sort_next('{column.sort_letter}')",
+                    f"Sort by {column.title}",
+                    show=False,
+                )
         if empty_text is not None:
             self.set_reactive(FleetTable.empty_text, empty_text)
         if loading_text is not None:
@@ -291,7 +276,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         """Forget rows, cursor, marks and widths, as for another cluster; shows ``loading_text`` again."""
         self._marks.clear()
         self._range_start = None
-        self._wants.clear()
+        self._view.wants.clear()
         self._columns_layout = None
         self.set_rows(())
         self._loaded = False
@@ -401,7 +386,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
                 wide=self.wide,
                 chosen=self._chosen,
                 pinned=self._sort[0],
-                wants=self._wants,
+                wants=self._view.wants,
             )
         return self._columns_layout
 
@@ -414,7 +399,6 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
     def _relayout(self) -> None:
         """Columns may be others, or elsewhere: draw everything anew."""
         self._columns_layout = None
-        self._view = []
         self._fit_virtual_size()
         self.refresh()
         self._sync()
@@ -426,74 +410,34 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         """Compare what should be seen with what is, and repaint the cells that look different."""
         if not self.is_mounted or not self._page:
             return
-        view = self._compose_view()
-        old = self._view
-        self._view = view
-        self._cursor_seen = any(shown.cursor for shown in view)
-        layout = self._current_layout
-        overflows = layout.width > self._room.width
-        for y in range(max(len(view), len(old))):
-            new_line = view[y] if y < len(view) else None
-            old_line = old[y] if y < len(old) else None
-            if new_line == old_line:
-                continue
-            x1, x2 = 0, self._room.width
-            if new_line and old_line and not overflows:
-                x1, x2 = _difference(new_line, old_line, layout, x2)
-            if x2 > x1:
-                self.refresh(Region(x1, y + HEADER_HEIGHT, x2 - x1, 1))
+        old = self._view.shown
+        self._compose_view()
+        new = self._view.shown
+        self._cursor_seen = any(shown.cursor for shown in new)
+        for y, x1, x2 in differences(old, new, self._current_layout, self._room.width):
+            self.refresh(Region(x1, y + HEADER_HEIGHT, x2 - x1, 1))
 
-    def _compose_view(self) -> list[_Shown]:
-        """The rows in view as they should look; widens columns for texts that need it."""
+    def _compose_view(self) -> None:
+        """Render the rows in view; widens columns for texts that need it."""
         top = self.scroll_offset.y
-        while True:
-            layout = self._current_layout
-            lines: dict[str, _Line] = {}
-            view = []
-            for key, row in self._ordered.items(top, top + self._page):
-                lines[key] = line = self._line(self._lines.get(key), row, layout)
-                view.append(_Shown(line, key == self._cursor_key, key in self._marked))
-            self._lines = lines
-            if self._current_layout is layout:
-                return view
+        while not self._view.compose(
+            self._ordered.items(top, top + self._page),
+            self._current_layout,
+            self._now,
+            self._cursor_key,
+            self._marked,
+        ):
+            self._columns_layout = None
             self._fit_virtual_size()
             self.refresh()
-
-    def _line(self, line: _Line | None, row: R, layout: Layout[R]) -> _Line:
-        """The row's cells; the same object as before when it looks the same."""
-        if line is None or line.layout is not layout:
-            return _Line(row, self._now, layout, self._fitted(row, layout))
-        if line.row is row and line.now == self._now:
-            return line
-        only_ages = line.row is row
-        cells = tuple(
-            cell if only_ages and not place.column.ages else self._fitted_cell(row, place.column, place.width)
-            for place, cell in zip(layout.places, line.cells, strict=True)
-        )
-        if cells != line.cells:
-            return _Line(row, self._now, layout, cells)
-        line.row, line.now = row, self._now
-        return line
-
-    def _fitted(self, row: R, layout: Layout[R]) -> tuple[FittedCell, ...]:
-        return tuple(self._fitted_cell(row, place.column, place.width) for place in layout.places)
-
-    def _fitted_cell(self, row: R, column: Column[R], width: int) -> FittedCell:
-        value = column.cell(row, self._now)
-        if column.max_width:
-            needed = min(column.max_width, natural_width(value))
-            if needed > self._wants.get(column.key, column.width):
-                self._wants[column.key] = needed
-                self._columns_layout = None
-        return fit(value, width, column.align)
 
     # Drawing
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # After a resize the screen is painted before the resize event comes.
         due = max(0, min(self._page, len(self._ordered) - self.scroll_offset.y))
-        if self._layout_width != self._room.width or len(self._view) != due:
-            self._view = self._compose_view()
+        if self._layout_width != self._room.width or len(self._view.shown) != due:
+            self._compose_view()
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
@@ -501,13 +445,8 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         layout, palette = self._current_layout, self._palette
         if y < HEADER_HEIGHT:
             strip = header_strip(layout, palette, sorted_key=self._sort[0], reverse=self._sort[1])
-        elif y - HEADER_HEIGHT < len(self._view):
-            shown = self._view[y - HEADER_HEIGHT]
-            look = (shown.cursor, shown.marked)
-            if (drawn := shown.line.strips.get(look)) is None:
-                drawn = row_strip(layout, shown.line.cells, palette, cursor=shown.cursor, marked=shown.marked)
-                shown.line.strips[look] = drawn
-            strip = drawn
+        elif y - HEADER_HEIGHT < len(self._view.shown):
+            strip = self._view.shown[y - HEADER_HEIGHT].strip(palette)
         elif not len(self._ordered):
             message = self.empty_text if self._loaded else self.loading_text
             return message_lines(message, self._room.width, self._page, palette)[y - HEADER_HEIGHT]
@@ -543,8 +482,7 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         """The stylesheet, the theme or the focus changed the styles: strips drawn before are void."""
         super().notify_style_update()
         self._palette_cache = None
-        for line in self._lines.values():
-            line.strips.clear()
+        self._view.forget_strips()
 
     # Events
 
@@ -570,16 +508,6 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         position = self._ordered.position(self._cursor_key)
         if was_seen and position is not None:
             self._bring_into_view(position)
-
-    def on_key(self, event: events.Key) -> None:
-        letter = event.key.removeprefix("shift+").upper() if event.key.startswith("shift+") else event.key
-        column = next(
-            (each for each in self._columns if each.sort_letter and each.sort_letter == letter), None
-        )
-        if column is not None:
-            event.stop()
-            event.prevent_default()
-            self._sort_next(column)
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
@@ -657,6 +585,10 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
             x = max((stop for stop in stops if stop < x), default=0)
         self.scroll_to(x=x, animate=False, force=True)
 
+    def action_sort_next(self, letter: str) -> None:
+        """Sort by the column with this letter; again turns it round, once more is the order given."""
+        self._sort_next(next(column for column in self._columns if column.sort_letter == letter))
+
     def action_select(self) -> None:
         if self._cursor_key is not None:
             self.post_message(self.Selected(self, self._cursor_key))
@@ -679,19 +611,6 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
 
     def action_clear_marks(self) -> None:
         self.clear_marks()
-
-
-def _difference(new: _Shown, old: _Shown, layout: Layout[Any], width: int) -> tuple[int, int]:
-    """From where to where two looks of a line differ, in cells.
-
-    It is one stretch, since the compositor sends a line from its start to the end of each stretch.
-    """
-    if new.cursor != old.cursor or new.marked != old.marked or new.line.layout is not old.line.layout:
-        return 0, width
-    places = [
-        place for place, a, b in zip(layout.places, new.line.cells, old.line.cells, strict=True) if a != b
-    ]
-    return (places[0].x, places[-1].x + places[-1].width) if places else (0, 0)
 
 
 def _checked(columns: Sequence[Column[R]]) -> tuple[Column[R], ...]:
