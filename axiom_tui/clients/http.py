@@ -14,15 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from axiom_tui.clients.dns import resolve
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
-
-if TYPE_CHECKING:
-    import httpx
 
 #: No answer that we ask for comes near; more than this is not what we asked for.
 LARGEST_ANSWER = 64 * 1024 * 1024  # bytes
@@ -65,14 +60,12 @@ def send(
     deadline: float,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    unix_socket: Path | None = None,
 ) -> Answer:
     """Send one request and read its whole answer. ``what`` names the other side in sentences.
 
-    ``deadline`` (seconds) holds for connecting, for each read, and for the whole body. Redirects are not
-    followed, so that credentials go nowhere else; certificates are always verified. Raises `AxiomError`
-    (REFUSED, UNRESOLVED, UNREACHABLE, TIMED_OUT, UNTRUSTED, GARBLED, MISCONFIGURED; for a unix socket also
-    ABSENT, FORBIDDEN).
+    ``deadline`` (seconds) holds for the name, for connecting, for each read, and for the whole body.
+    Redirects are not followed, so that credentials go nowhere else; certificates are always verified. Raises
+    `AxiomError` (REFUSED, UNRESOLVED, UNREACHABLE, TIMED_OUT, UNTRUSTED, GARBLED, MISCONFIGURED).
     """
     import httpx
 
@@ -84,29 +77,32 @@ def send(
                 f"What is configured for the header {name} of {what} has line breaks or foreign characters.",
                 "A token is one line of letters, digits and signs: correct the file that it comes from.",
             )
+    # A proxy of the environment must not see what is meant for this machine.
+    here = is_loopback(urlsplit(url).hostname or "")
     until = time.monotonic() + deadline
+    chunks: list[bytes] = []
+    size = 0
     try:
-        if unix_socket is not None:
-            _try_to_connect(unix_socket, deadline)
-        else:
-            _try_to_resolve(url, deadline)
+        _try_to_resolve(url, deadline)
         with (
-            _client(url, unix_socket, deadline) as client,
+            httpx.Client(
+                timeout=httpx.Timeout(deadline), verify=_authorities(), trust_env=not here
+            ) as client,
             client.stream(method, url, headers=dict(headers or {}), content=body) as response,
         ):
-            chunks: list[bytes] = []
-            size = 0
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > LARGEST_ANSWER:
                     raise fail(ProblemKind.GARBLED, f"{what} sends more than {LARGEST_ANSWER >> 20} MiB.")
                 if time.monotonic() > until:
-                    raise _timed_out(what, deadline)
+                    raise timed_out(what, deadline)
             received = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, received, b"".join(chunks))
+    except httpx.TimeoutException as error:
+        raise timed_out(what, deadline) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-        raise _on_the_way(error, what, url, deadline) from error
+        raise _on_the_way(error, what, url) from error
 
 
 def excerpt(text: str | bytes) -> str:
@@ -127,27 +123,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _client(url: str, unix_socket: Path | None, deadline: float) -> httpx.Client:
-    import httpx
-
-    limit = httpx.Timeout(deadline)
-    if unix_socket is not None:
-        # Plain HTTP: a context that trusts nobody saves the loading of all the world's authorities.
-        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        transport = httpx.HTTPTransport(uds=str(unix_socket), verify=nobody, trust_env=False)
-        return httpx.Client(transport=transport, timeout=limit, trust_env=False)
-    # A proxy of the environment must not see what is meant for this machine.
-    here = is_loopback(urlsplit(url).hostname or "")
-    return httpx.Client(timeout=limit, verify=_authorities(), trust_env=not here)
-
-
-def _try_to_connect(unix_socket: Path, deadline: float) -> None:
-    """Raise OSError if nothing listens: httpcore leaves its socket open when it cannot connect to a path."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(deadline)
-        probe.connect(str(unix_socket))
-
-
 def _try_to_resolve(url: str, deadline: float) -> None:
     """Raise `AxiomError` if the name does not resolve in time: httpx has no deadline for that."""
     from urllib.request import getproxies, proxy_bypass
@@ -165,7 +140,7 @@ def _authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _timed_out(what: str, deadline: float) -> AxiomError:
+def timed_out(what: str, deadline: float) -> AxiomError:
     return fail(
         ProblemKind.TIMED_OUT,
         f"{what} did not answer within {deadline:g} s.",
@@ -173,12 +148,30 @@ def _timed_out(what: str, deadline: float) -> AxiomError:
     )
 
 
-def _on_the_way(error: Exception, what: str, url: str, deadline: float) -> AxiomError:
+def refused(what: str) -> AxiomError:
+    return fail(ProblemKind.REFUSED, f"Nothing listens at {what}.", "Check its address, and that it runs.")
+
+
+def not_http(what: str, error: Exception) -> AxiomError:
+    return fail(
+        ProblemKind.GARBLED,
+        f"{what} does not speak HTTP: {excerpt(str(error))}.",
+        "Check its address: something else may listen there.",
+    )
+
+
+def unreachable(what: str, error: Exception) -> AxiomError:
+    return fail(
+        ProblemKind.UNREACHABLE,
+        f"The connection to {what} failed: {excerpt(str(error)) or type(error).__name__}.",
+        "Check the network in between.",
+    )
+
+
+def _on_the_way(error: Exception, what: str, url: str) -> AxiomError:
     """The failure behind httpx's exception; the cause at the end of its chain knows best."""
     import httpx
 
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return _timed_out(what, deadline)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return fail(
@@ -199,40 +192,19 @@ def _on_the_way(error: Exception, what: str, url: str, deadline: float) -> Axiom
                 "Check its spelling in the settings, and the DNS of this machine.",
             )
         if isinstance(cause, ConnectionRefusedError):
-            return fail(
-                ProblemKind.REFUSED, f"Nothing listens at {what}.", "Check its address, and that it runs."
-            )
-        if isinstance(cause, FileNotFoundError):
-            return fail(ProblemKind.ABSENT, f"{what} does not exist.", "Check the path.")
-        if isinstance(cause, PermissionError):
-            return fail(ProblemKind.FORBIDDEN, f"You may not open {what}.", "Check its permissions.")
+            return refused(what)
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
         return fail(
             ProblemKind.MISCONFIGURED,
             f"The address of {what} is no URL that can be asked: {excerpt(str(error))}.",
             "Correct it in the settings.",
         )
-    if isinstance(error, httpx.DecodingError) or _is_not_http(error):
-        return fail(
-            ProblemKind.GARBLED,
-            f"{what} does not speak HTTP: {excerpt(str(error))}.",
-            "Check its address: something else may listen there.",
-        )
-    return fail(
-        ProblemKind.UNREACHABLE,
-        f"The connection to {what} failed: {excerpt(str(error)) or type(error).__name__}.",
-        "Check the network in between.",
-    )
-
-
-def _is_not_http(error: Exception) -> bool:
-    """Whether the other side spoke nonsense; a connection cut in the middle is the same class in httpx."""
-    import httpx
-
-    if not isinstance(error, httpx.RemoteProtocolError):
-        return False
+    # A connection that is cut in the middle is the same class as one that speaks nonsense.
     text = str(error).lower()
-    return "disconnected" not in text and "peer closed" not in text
+    cut = "disconnected" in text or "peer closed" in text
+    if isinstance(error, httpx.DecodingError) or (isinstance(error, httpx.RemoteProtocolError) and not cut):
+        return not_http(what, error)
+    return unreachable(what, error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

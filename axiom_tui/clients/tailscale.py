@@ -23,6 +23,7 @@ from axiom_tui.clients.tailscale_wire import (
     decode_ping,
     decode_status,
 )
+from axiom_tui.clients.unix_http import send_to_socket
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.secret import Secret
 
@@ -121,13 +122,8 @@ class LocalApi:
                     deadline=self.timeout,
                     headers={"Authorization": f"Basic {token}"},
                 )
-            return send(
-                method,
-                f"http://{HOST}/localapi/v0/{path}",
-                what=self._what,
-                deadline=self.timeout,
-                unix_socket=place,
-            )
+            target = f"/localapi/v0/{path}"
+            return send_to_socket(place, method, HOST, target, what=self._what, deadline=self.timeout)
         except AxiomError as error:
             raise AxiomError(self._on_this_machine(error.problem)) from error
 

@@ -19,7 +19,11 @@ from axiom_tui.model.secret import Secret
 from axiom_tui.model.tailnet import PathKind
 from tests.clients.wire_server import Script, WireServer, http, http_json, serving
 
-RUNNING = {"BackendState": "Running", "Self": {"ID": "n0", "HostName": "laptop", "Online": True}, "Peer": None}
+RUNNING = {
+    "BackendState": "Running",
+    "Self": {"ID": "n0", "HostName": "laptop", "Online": True},
+    "Peer": None,
+}
 
 
 @pytest.fixture
@@ -272,7 +276,9 @@ echo '{json.dumps(RUNNING)}'""")
     assert [device.id for device in status.devices] == ["n0"]
 
 
-def test_a_program_that_hangs_is_ended_with_its_children(program: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_program_that_hangs_is_ended_with_its_children(
+    program: Callable[[str], Path], tmp_path: Path
+) -> None:
     children = tmp_path / "child"
     program(f"sleep 600 & echo $! > {children}; wait")
     problem = problem_of(CommandLine(timeout=0.5).status)
@@ -299,7 +305,7 @@ def _runs(pid: int) -> bool:
         ("echo '[1, 2]'", ProblemKind.GARBLED, "cannot be read"),
         ("true", ProblemKind.GARBLED, "cannot be read"),
         (
-            "echo \"failed to connect to local tailscaled; it doesn't appear to be running\" >&2; exit 1",
+            'echo "failed to connect to local tailscaled; it doesn\'t appear to be running" >&2; exit 1',
             ProblemKind.REFUSED,
             "does not run",
         ),

@@ -220,7 +220,12 @@ def test_without_credentials_nothing_is_sent() -> None:
     ],
 )
 def test_a_fault_is_said_and_ends(
-    world: SimulatedTailnet, api: ControlApi, fault: str, options: dict[str, Any], kind: ProblemKind, words: str
+    world: SimulatedTailnet,
+    api: ControlApi,
+    fault: str,
+    options: dict[str, Any],
+    kind: ProblemKind,
+    words: str,
 ) -> None:
     world.faults.set(fault, **options)
     problem = problem_of(api.devices)
@@ -261,7 +266,9 @@ def test_an_answer_that_is_no_list(server: WireServer, answer: bytes, kind: Prob
 
 def test_retry_after_may_be_a_date(server: WireServer) -> None:
     when = datetime.now(UTC) + timedelta(seconds=90)
-    server.script = lambda _: http("", "429 Too Many Requests", Retry_After=format_datetime(when, usegmt=True))
+    server.script = lambda _: http(
+        "", "429 Too Many Requests", Retry_After=format_datetime(when, usegmt=True)
+    )
     wait = problem_of(ControlApi(server.url, ApiToken(lambda: Secret(TOKEN))).devices).retry_after
     assert wait is not None
     assert 60 < wait <= 90

@@ -71,7 +71,12 @@ def test_a_status_is_self_and_the_peers_by_name() -> None:
         ({"Online": False, "CurAddr": "198.51.100.7:41641"}, PathKind.OFFLINE, "", ""),
         ({"CurAddr": "198.51.100.7:41641", "Active": True}, PathKind.DIRECT, "198.51.100.7:41641", ""),
         ({"CurAddr": "198.51.100.7:41641"}, PathKind.DIRECT, "198.51.100.7:41641", ""),
-        ({"PeerRelay": "192.0.2.1:7777:vni:5", "Active": True}, PathKind.PEER_RELAY, "", "192.0.2.1:7777:vni:5"),
+        (
+            {"PeerRelay": "192.0.2.1:7777:vni:5", "Active": True},
+            PathKind.PEER_RELAY,
+            "",
+            "192.0.2.1:7777:vni:5",
+        ),
         ({"Active": True}, PathKind.DERP, "", "fra"),
         ({"Active": True, "Relay": ""}, PathKind.UNKNOWN, "", ""),
         ({"Active": False}, PathKind.IDLE, "", ""),  # the home region alone says nothing of the path
