@@ -187,7 +187,11 @@ class AxiomApp(App[int]):
         self.session, self.settings = message.session, message.settings
         self._take(nothing_yet(message.session.cluster))
         number = message.number
-        message.session.start(lambda fleet: self.post_message(FleetSeen(number, fleet)))
+
+        def publish(fleet: Fleet) -> None:
+            self.post_message(FleetSeen(number, fleet))
+
+        message.session.start(publish)
 
     def on_fleet_seen(self, message: FleetSeen) -> None:
         if message.session == self._session_number:
