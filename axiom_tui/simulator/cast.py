@@ -5,6 +5,7 @@ Everything that is out of order on purpose stands in this file, marked ``fault:`
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -64,10 +65,10 @@ class Machine:
         return tailnet_v4(self.number)
 
 
+@functools.lru_cache(maxsize=16384)
 def tailnet_v4(number: int) -> str:
     """An address of 100.64.0.0/10 that only this number has (an odd factor permutes the range)."""
-    size = TAILNET_V4.num_addresses
-    return str(ipaddress.ip_address(int(TAILNET_V4.network_address) + number * 2654435761 % size))
+    return str(TAILNET_V4[number * 2654435761 % TAILNET_V4.num_addresses])
 
 
 def tailnet_v6(number: int) -> str:

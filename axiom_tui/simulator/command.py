@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -131,18 +132,18 @@ def _axiom(arguments: argparse.Namespace) -> Iterator[EmbeddedAxiom]:
     from axiom_tui.simulator.axiom import EmbeddedAxiom
 
     faults = Faults()
-    with tempfile.TemporaryDirectory(prefix="axiom-", ignore_cleanup_errors=True) as temporary:
+    with ExitStack() as ending:
+        directory = arguments.directory
+        if directory is None:
+            temporary = tempfile.TemporaryDirectory(prefix="axiom-", ignore_cleanup_errors=True)
+            directory = Path(ending.enter_context(temporary))
         axiom = EmbeddedAxiom(
-            arguments.directory or Path(temporary),
-            nodes=arguments.nodes,
-            seed=arguments.seed,
-            alive=not arguments.still,
-            faults=faults,
+            directory, nodes=arguments.nodes, seed=arguments.seed, alive=not arguments.still, faults=faults
         )
-        with axiom:
-            for fault in arguments.fault:
-                faults.set(fault)
-            yield axiom
+        ending.enter_context(axiom)
+        for fault in arguments.fault:
+            faults.set(fault)
+        yield axiom
 
 
 def _obey(axiom: EmbeddedAxiom, line: str) -> dict[str, object]:
@@ -169,6 +170,9 @@ def _say(replies: TextIO, message: dict[str, object] | dict[str, str]) -> None:
 def _description(axiom: EmbeddedAxiom) -> str:
     names = [machine.node_name for machine in axiom.world.machines()]
     ready = sum(axiom.world.is_ready(name) for name in names)
+    kubeconfig, settings, tailscaled = (
+        shlex.quote(str(path)) for path in (axiom.kubeconfig, axiom.settings, axiom.tailscale_socket)
+    )
     return f"""\
 A simulated Axiom is there until ctrl-c: {axiom.world.cluster}, {len(names)} nodes, {ready} Ready.
 
@@ -180,9 +184,9 @@ A simulated Axiom is there until ctrl-c: {axiom.world.cluster}, {len(names)} nod
 
 Look at it with any client:
 
-  kubectl --kubeconfig {axiom.kubeconfig} get nodes -o wide
-  axiom-tui --config {axiom.settings}
-  curl --unix-socket {axiom.tailscale_socket} http://local-tailscaled.sock/localapi/v0/status
+  kubectl --kubeconfig {kubeconfig} get nodes -o wide
+  axiom-tui --config {settings}
+  curl --unix-socket {tailscaled} http://local-tailscaled.sock/localapi/v0/status
 """
 
 

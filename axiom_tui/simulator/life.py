@@ -59,6 +59,11 @@ class Life:
             ending = self._churn
             self._begin("world-churn", lambda: self._change_nodes(1 / rate, ending))
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether none of its threads runs."""
+        return not any(thread.is_alive() for thread in self._threads)
+
     def tick(self, elapsed: float) -> None:
         """One step, ``elapsed`` seconds after the world began to live."""
         self._ticks += 1

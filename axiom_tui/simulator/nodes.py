@@ -283,7 +283,9 @@ def node_usage(machine: Machine, cpu: float, memory: float) -> dict[str, str]:
     }
 
 
-def node_event(name: str, reason: str, message: str, reporter: str, at: datetime) -> Manifest:
+def node_event(
+    name: str, reason: str, message: str, reporter: str, at: datetime, kind: str = "Normal"
+) -> Manifest:
     """A core/v1 Event about a node (in namespace default, as for all cluster-scoped objects)."""
     series = hashlib.sha256(f"{name} {reason}".encode()).hexdigest()[:16]
     return {
@@ -297,7 +299,7 @@ def node_event(name: str, reason: str, message: str, reporter: str, at: datetime
         "firstTimestamp": stamp(at),
         "lastTimestamp": stamp(at),
         "count": 1,
-        "type": "Normal",
+        "type": kind,
         "eventTime": None,
         "reportingComponent": reporter,
         "reportingInstance": "",

@@ -192,6 +192,21 @@ SERVICES = (
 )
 
 
+#: What happened on nodes in the last hour: node, how long ago, and reason, message, reporter.
+PAST_EVENTS = (
+    (
+        "wall-a-5",
+        timedelta(minutes=44),
+        ("Rebooted", f"Node wall-a-5 has been rebooted, boot id: {uid('boot', 'WALL-A-5')}", "kubelet"),
+    ),
+    (
+        "wall-a-4",
+        timedelta(minutes=12),
+        ("InvalidDiskCapacity", "invalid capacity 0 on image filesystem", "kubelet"),
+    ),
+)
+
+
 def namespace(name: str, created: datetime) -> Manifest:
     core = {"axiom.technat.ch/core": "true"} if name in _CORE_NAMESPACES else {}
     return manifests.namespace(name, created, core)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from axiom_tui.simulator import cast, manifests, nodes, workloads
 from axiom_tui.simulator.cast import Machine
 from axiom_tui.simulator.manifests import Manifest
+from axiom_tui.simulator.statuses import ApiError
 from axiom_tui.simulator.store import ObjectStore
 from axiom_tui.simulator.tailnet import Tailnet
 
@@ -62,6 +65,7 @@ class World:
         self._lock = threading.RLock()
         self._machines: dict[str, Machine] = {}
         self._create_cluster(machines)
+        store.subscribe(self._heard)
 
     @property
     def cluster(self) -> str:
@@ -84,13 +88,17 @@ class World:
 
     def add_node(self, machine: Machine, *, ready: bool = True) -> None:
         """The machine registers with the cluster, and the DaemonSets' pods come up on it."""
-        name, moment = machine.node_name, self.now()
+        name, moment, node_uid = machine.node_name, self.now(), ""
         with self._lock:
             self._machines[name] = machine
         for plural, manifest in self._node_objects(machine, moment).items():
             if plural == NODES and not ready:
                 nodes.not_ready_yet(manifest, moment)
-            self.store.create(plural, manifest)
+            if plural == LEASES:
+                manifest["metadata"]["ownerReferences"][0]["uid"] = node_uid
+            created = self.store.create(plural, manifest)
+            if plural == NODES:
+                node_uid = created["metadata"]["uid"]
         for pod in workloads.daemon_pods([machine], moment):
             if not ready:
                 workloads.set_ready(pod, False, moment)
@@ -101,27 +109,48 @@ class World:
 
     def remove_node(self, node_name: str) -> None:
         """The node is gone, with everything that was on it; its device stays in the tailnet."""
+        self._delete(NODES, node_name)  # the rest follows, as after `kubectl delete node`
+        self._bury(node_name)
+
+    def _heard(self, kind: str, plural: str, item: Manifest) -> None:
+        """A node that anybody deletes takes its Lease, its metrics and its pods with it."""
+        if plural == NODES and kind == "DELETED":
+            self._bury(item["metadata"]["name"])
+
+    def _bury(self, node_name: str) -> None:
         with self._lock:
             self._machines.pop(node_name, None)
-        for plural, namespace in ((NODES, ""), (NODE_METRICS, ""), (LEASES, LEASE_NAMESPACE)):
-            if self.store.get(plural, node_name, namespace) is not None:
-                self.store.delete(plural, node_name, namespace)
+        self._delete(NODE_METRICS, node_name)
+        self._delete(LEASES, node_name, LEASE_NAMESPACE)
         for namespace, name in self.pods_on(node_name):
-            self.store.delete(PODS, name, namespace)
+            self._delete(PODS, name, namespace)
+
+    def _delete(self, plural: str, name: str, namespace: str = "") -> None:
+        """Delete what may be gone already: clients delete too."""
+        with _absence_is_fine():
+            self.store.delete(plural, name, namespace)
+
+    def _mutate(
+        self, plural: str, name: str, change: Callable[[Manifest], None], namespace: str = "", **by: str
+    ) -> None:
+        """Change what may be gone already: clients delete too."""
+        with _absence_is_fine():
+            self.store.mutate(plural, name, change, namespace, **by)
 
     def silence(self, node_name: str, since: datetime | None = None) -> None:
         """The node's kubelet is no longer heard: NotReady, its pods not ready, an Event."""
         moment = since or self.now()
-        self.store.mutate(NODES, node_name, lambda node: nodes.silence(node, moment))
+        self._mutate(NODES, node_name, lambda node: nodes.silence(node, moment))
         self._set_pods_ready(node_name, False, moment)
-        if self.store.get(NODE_METRICS, node_name) is not None:
-            self.store.delete(NODE_METRICS, node_name)
+        self._delete(NODE_METRICS, node_name)
         self.event(node_name, "NodeNotReady", _status_now(node_name, "NodeNotReady"), CONTROLLER, moment)
 
     def revive(self, node_name: str) -> None:
         """The node's kubelet is heard again: Ready, its pods too."""
-        moment, machine = self.now(), self.machine(node_name)
-        self.store.mutate(NODES, node_name, lambda node: nodes.revive(node, moment, machine))
+        moment, machine = self.now(), self._machines.get(node_name)
+        if machine is None:
+            return  # deleted meanwhile
+        self._mutate(NODES, node_name, lambda node: nodes.revive(node, moment, machine))
         self._set_pods_ready(node_name, True, moment)
         self.renew(node_name)
         self.measure(node_name)
@@ -130,12 +159,12 @@ class World:
     def beat(self, node_name: str) -> None:
         """The kubelet posts its status."""
         moment = self.now()
-        self.store.mutate(NODES, node_name, lambda node: nodes.beat(node, moment))
+        self._mutate(NODES, node_name, lambda node: nodes.beat(node, moment))
 
     def flip_memory_pressure(self, node_name: str) -> None:
         """MemoryPressure comes or goes: a change that every client of the fleet shows."""
         moment = self.now()
-        self.store.mutate(NODES, node_name, lambda node: nodes.flip_memory_pressure(node, moment))
+        self._mutate(NODES, node_name, lambda node: nodes.flip_memory_pressure(node, moment))
 
     def renew(self, node_name: str) -> None:
         """The kubelet renews its Lease."""
@@ -144,12 +173,13 @@ class World:
         def change(lease: Manifest) -> None:
             lease["spec"]["renewTime"] = moment
 
-        if self.store.get(LEASES, node_name, LEASE_NAMESPACE) is not None:
-            self.store.mutate(LEASES, node_name, change, LEASE_NAMESPACE)
+        self._mutate(LEASES, node_name, change, LEASE_NAMESPACE)
 
     def measure(self, node_name: str) -> None:
         """metrics-server scrapes the node: its use moves a little."""
-        machine, moment = self.machine(node_name), self.now()
+        machine, moment = self._machines.get(node_name), self.now()
+        if machine is None:
+            return  # deleted meanwhile
         cpu, memory = self._usage(machine)
         fresh = nodes.node_metrics(machine, cpu, memory, moment)
         if self.store.get(NODE_METRICS, node_name) is None:
@@ -159,12 +189,15 @@ class World:
         def change(metrics: Manifest) -> None:
             metrics.update(timestamp=fresh["timestamp"], usage=fresh["usage"])
 
-        self.store.mutate(NODE_METRICS, node_name, change)
+        self._mutate(NODE_METRICS, node_name, change)
 
     def event(self, node_name: str, reason: str, message: str, reporter: str, at: datetime) -> None:
         """An Event about a node; one that happened before counts on."""
         manifest = nodes.node_event(node_name, reason, message, reporter, at)
         name = manifest["metadata"]["name"]
+        node = self.store.get(NODES, node_name)
+        if node is not None:
+            manifest["involvedObject"]["uid"] = node["metadata"]["uid"]
 
         def again(event: Manifest) -> None:
             event["count"] += 1
@@ -173,7 +206,7 @@ class World:
         if self.store.get(EVENTS, name, "default") is None:
             self.store.create(EVENTS, manifest, "default", manager=reporter)
         else:
-            self.store.mutate(EVENTS, name, again, "default", manager=reporter)
+            self._mutate(EVENTS, name, again, "default", manager=reporter)
 
     def pods_on(self, node_name: str) -> list[tuple[str, str]]:
         """Namespace and name of each pod of the node."""
@@ -182,7 +215,7 @@ class World:
 
     def _set_pods_ready(self, node_name: str, ready: bool, moment: datetime) -> None:
         for namespace, name in self.pods_on(node_name):
-            self.store.mutate(PODS, name, lambda pod: workloads.set_ready(pod, ready, moment), namespace)
+            self._mutate(PODS, name, lambda pod: workloads.set_ready(pod, ready, moment), namespace)
 
     def _usage(self, machine: Machine) -> tuple[float, float]:
         """CPU and memory as shares: a level of its own per machine, and some noise."""
@@ -200,7 +233,11 @@ class World:
         objects["namespaces"] = [workloads.namespace(name, founded) for name in workloads.NAMESPACES]
         objects["priorityclasses.scheduling.k8s.io"] = workloads.priority_classes(founded)
         objects[PODS] = objects.get(PODS, []) + workloads.daemon_pods(machines, moment)
-        objects[EVENTS] = []
+        objects[EVENTS] = [
+            nodes.node_event(name, *event, moment - ago, "Warning")
+            for name, ago, event in workloads.PAST_EVENTS
+            if name in {machine.node_name for machine in machines}
+        ]
         for machine in machines:
             self._machines[machine.node_name] = machine
             for plural, manifest in self._node_objects(machine, moment).items():
@@ -236,3 +273,12 @@ class World:
 
 def _status_now(node_name: str, state: str) -> str:
     return f"Node {node_name} status is now: {state}"
+
+
+@contextmanager
+def _absence_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        if error.code != HTTPStatus.NOT_FOUND:
+            raise

@@ -226,6 +226,11 @@ def test_a_machine_joins_and_leaves(world: World) -> None:
     assert ready is not None
     assert "taints" not in ready["spec"]
     assert len(world.pods_on("wall-a-10")) == 3
+    lease = world.store.get(LEASES, "wall-a-10", "kube-node-lease")
+    assert lease is not None
+    assert lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
+    events = [item for item in world.store.list("events") if item["involvedObject"]["name"] == "wall-a-10"]
+    assert {item["involvedObject"]["uid"] for item in events} == {node["metadata"]["uid"]}
     world.remove_node("wall-a-10")
     assert world.store.get(NODES, "wall-a-10") is None
     assert world.store.get(LEASES, "wall-a-10", "kube-node-lease") is None
@@ -332,3 +337,15 @@ def test_life_goes_on_when_the_wanderer_is_gone() -> None:
     world.tailnet.remove(WANDERER)
     Life(world).tick(LEAVES)
     assert world.store.get(NODES, WANDERER) is None
+
+
+def test_a_node_that_a_client_deletes_takes_everything_with_it(world: World) -> None:
+    world.store.delete(NODES, "wall-a-1")
+    assert world.pods_on("wall-a-1") == []
+    assert world.store.get(NODE_METRICS, "wall-a-1") is None
+    assert world.store.get(LEASES, "wall-a-1", "kube-node-lease") is None
+    assert "wall-a-1" not in {machine.node_name for machine in world.machines()}
+    assert world.tailnet.find("wall-a-1") is not None
+    for change in (world.beat, world.renew, world.measure, world.silence, world.revive):
+        change("wall-a-1")  # life may be in the middle of it
+    assert world.store.get(NODES, "wall-a-1") is None
