@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from axiom_tui.simulator import cast, manifests, nodes, workloads
+from axiom_tui.simulator import cast, inventory, manifests, nodes, workloads
 from axiom_tui.simulator.cast import Machine
 from axiom_tui.simulator.manifests import Manifest
 from axiom_tui.simulator.statuses import ApiError
@@ -230,12 +230,12 @@ class World:
         founded = moment - max((machine.age for machine in machines), default=timedelta(days=1))
         silent = {machine.node_name: machine for machine in machines if machine.not_ready_for is not None}
         objects = workloads.place([item for item in machines if item.node_name not in silent], moment)
-        objects["namespaces"] = [workloads.namespace(name, founded) for name in workloads.NAMESPACES]
+        objects["namespaces"] = [workloads.namespace(name, founded) for name in inventory.NAMESPACES]
         objects["priorityclasses.scheduling.k8s.io"] = workloads.priority_classes(founded)
         objects[PODS] = objects.get(PODS, []) + workloads.daemon_pods(machines, moment)
         objects[EVENTS] = [
             nodes.node_event(name, *event, moment - ago, "Warning")
-            for name, ago, event in workloads.PAST_EVENTS
+            for name, ago, event in inventory.PAST_EVENTS
             if name in {machine.node_name for machine in machines}
         ]
         for machine in machines:
