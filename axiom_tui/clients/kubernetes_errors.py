@@ -22,6 +22,8 @@ from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 
 _STATUS = msgspec.json.Decoder(Status)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+#: What would move the cursor or colour the screen, and all other control characters.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 #: RBAC's sentence, e.g.: User "x" cannot list resource "nodes" in API group "" at the cluster scope
 _DENIED = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) (?:resource|path) "(?P<resource>[^"]*)"'
@@ -62,7 +64,15 @@ class Peer:
 
 def clean(text: str) -> str:
     """A text from outside as part of a sentence: one short line, hosts instead of URLs, no secrets."""
-    return excerpt(mask(_URL.sub(lambda match: urlsplit(match[0]).hostname or "", text)))
+    text = _CONTROL.sub(" ", text)
+    return excerpt(mask(_URL.sub(lambda match: _host(match[0]), text)))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def of_answer(answer: Answer, asked: Asked, peer: Peer) -> Problem:
