@@ -11,6 +11,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from urllib.parse import urlsplit
 
 import msgspec
@@ -231,13 +232,15 @@ def of_exception(error: BaseException, asked: Asked, peer: Peer, *, connected: b
             f"The name {host} of the API server does not resolve.",
             f"Check that MagicDNS is on (tailscale status), and the spelling of the server in {peer.where}.",
         )
-    if isinstance(error, u.ConnectTimeoutError) or (isinstance(error, u.TimeoutError) and not connected):
+    # Of urllib3's timeouts, NewConnectionError is none, whatever it inherits from.
+    timed_out = isinstance(error, u.TimeoutError) and not isinstance(error, u.NewConnectionError)
+    if timed_out and (not connected or isinstance(error, u.ConnectTimeoutError)):
         return Problem(
             ProblemKind.TIMED_OUT,
             f"{peer.address} did not accept a connection within {peer.connect_timeout:g} s.",
             "Check that this workstation and the servers are online in the tailnet (tailscale ping).",
         )
-    if isinstance(error, u.TimeoutError):
+    if timed_out:
         return Problem(
             ProblemKind.TIMED_OUT,
             f"The API server {peer.address} did not answer within {peer.read_timeout:g} s ({asked}).",
@@ -246,6 +249,12 @@ def of_exception(error: BaseException, asked: Asked, peer: Peer, *, connected: b
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             return _untrusted(cause, peer)
+        if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected | IncompleteRead):
+            return Problem(
+                ProblemKind.GARBLED,
+                f"{peer.address} does not speak HTTP: {clean(str(cause)) or type(cause).__name__}.",
+                f"Something else listens there: check the server in {peer.where}.",
+            )
         if isinstance(cause, ConnectionRefusedError):
             return Problem(
                 ProblemKind.REFUSED,
