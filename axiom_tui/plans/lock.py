@@ -29,10 +29,10 @@ LEASE_RIGHTS = tuple(
 
 
 class LeaseClient(Protocol):
-    """What the lock needs of the cluster. ``get_lease`` raises MISSING for none; the other two raise CONFLICT
-    when somebody was faster (create: it exists; replace: ``resource_version`` is not the newest)."""
+    """What the lock needs of the cluster. ``get_lease`` gives None if there is none; the other two raise
+    CONFLICT when somebody was faster (it exists; its ``resource_version`` is not the newest)."""
 
-    def get_lease(self, namespace: str, name: str) -> Lease: ...
+    def get_lease(self, namespace: str, name: str) -> Lease | None: ...
 
     def create_lease(self, lease: Lease) -> Lease: ...
 
@@ -228,9 +228,11 @@ class LeaseLock:
         try:
             self._client.replace_lease(self._cleared(ours))
         except AxiomError as error:
-            found = self._get() if error.problem.kind is ProblemKind.CONFLICT else None
-            if found is None or not self._is_ours(found, ours):
+            if error.problem.kind is not ProblemKind.CONFLICT:
                 raise
+            found = self._get()
+            if found is None or not self._is_ours(found, ours):
+                raise AxiomError(_taken(found)) from error
             # A renewal whose answer was lost had moved it on.
             self._client.replace_lease(self._cleared(found))
 
@@ -309,12 +311,7 @@ class LeaseLock:
             self._ours, self._renewed_at = renewed, sent
 
     def _get(self) -> Lease | None:
-        try:
-            return self._client.get_lease(NAMESPACE, NAME)
-        except AxiomError as error:
-            if error.problem.kind is ProblemKind.MISSING:
-                return None
-            raise
+        return self._client.get_lease(NAMESPACE, NAME)
 
     def _holder(self, lease: Lease) -> Holder:
         now, seen = self._clock(), self._seen

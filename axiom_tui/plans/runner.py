@@ -202,6 +202,8 @@ class Runner:
             return Outcome.REFUSED, masked(error.problem, self._masker)
         self._emit(PlanStarted(progress.plan_id, progress.plan, _now()))
         outcome, problem = self._steps(progress, progress.writer)
+        if outcome is Outcome.DONE and (lost := self._lock.lost) is not None:
+            progress.notes.append(f"During the last step: {masked(lost, self._masker).sentence}")
         try:
             progress.writer.ended(outcome, problem)
         except AxiomError as error:
@@ -331,7 +333,7 @@ class Runner:
             self._lock.release()
         except AxiomError as error:
             sentence = masked(error.problem, self._masker).sentence
-            progress.notes.append(f"The lock could not be given back, and expires by itself: {sentence}")
+            progress.notes.append(f"The lock was not given back; it expires by itself. {sentence}")
 
     def _emit(self, event: Event) -> None:
         with self._emitting:
