@@ -34,7 +34,7 @@ SERVER = Node(
     name="m-o-1",
     created=NOW - timedelta(days=212),
     labels={"node-role.kubernetes.io/control-plane": "true"},
-    conditions=READY,
+    conditions=(*READY, Condition("DiskPressure", "True", "Full", "", NOW - timedelta(hours=1))),
     taints=(Taint("maintenance", "NoSchedule", "soon"),),
     internal_ips=("100.64.0.1",),
     external_ips=("195.15.252.166",),
@@ -64,7 +64,10 @@ DEVICE = TailnetDevice(
     online=True,
     path=PathKind.DIRECT,
     endpoint="195.15.252.166:41641",
+    last_seen=NOW,
+    key_expiry=NOW + timedelta(days=400),
     key_expiry_disabled=True,
+    authorized=True,
     latency=Latency((12.3,), NOW),
 )
 LONELY = TailnetDevice(
