@@ -142,17 +142,20 @@ class Access:
 
     def check(self, who: Identity, question: Question) -> None:
         """Raise the 403 that names the missing right."""
-        if self.allows(who, question):
-            return
+        if not self.allows(who, question):
+            raise self.refusal(who, question)
+
+    def refusal(self, who: Identity, question: Question) -> statuses.ApiError:
+        """The 403 that names the right."""
         if question.path:
             message = f'forbidden: User "{who.user}" cannot {question.verb} path "{question.path}"'
-            raise statuses.ApiError(403, "Forbidden", message, {})
+            return statuses.ApiError(403, "Forbidden", message, {})
         place = f'in the namespace "{question.namespace}"' if question.namespace else "at the cluster scope"
         why = (
             f'User "{who.user}" cannot {question.verb} resource "{question.full_resource}" '
             f'in API group "{question.group}" {place}'
         )
-        raise statuses.forbidden(question.resource, question.group, question.name, why)
+        return statuses.forbidden(question.resource, question.group, question.name, why)
 
 
 def review(

@@ -55,6 +55,11 @@ def admit_update(store: ObjectStore, resource: Resource, obj: Json) -> None:
     if resource.key == "priorityclasses.scheduling.k8s.io":
         _priority_class(obj)
         _only_one_default(store, obj)
+    elif resource.key == "nodes":
+        spec = obj.get("spec") or {}
+        for name in ("unschedulable", "taints"):
+            if not spec.get(name):
+                spec.pop(name, None)  # the typed object leaves false and empty lists out
     elif resource.key == "services":
         for port in obj.get("spec", {}).get("ports") or []:
             port.setdefault("protocol", "TCP")

@@ -39,6 +39,7 @@ TAILNET_KINDS = frozenset(
     }
 )
 KINDS = KUBERNETES_KINDS | TAILNET_KINDS
+FORMS = ("status", "text", "http")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Fault:
     ``times``: how many requests it hits before it clears itself; 0 is no limit.
     ``seconds``: after how many seconds it clears itself; 0 is never. For ``skew`` it is the shift itself.
     ``delay``: seconds of ``slow``. ``retry_after``: seconds named by ``throttle``.
-    ``form``: ``status`` (a Status object) or ``text`` (plain text, as from a proxy in front).
+    ``form``: ``status`` (a Status object), ``text`` (plain text, as from a proxy in front), or ``http`` (an
+    expired watch is refused as a whole instead of in its stream).
     """
 
     kind: str
@@ -89,8 +91,8 @@ def _fault(kind: str, options: dict[str, str | int | float]) -> Fault:
         except ValueError as error:
             wanted = "a whole number" if read[name] is int else "a number"
             raise ValueError(f"Option {name} of fault {kind!r} must be {wanted}, not {value!r}.") from error
-    if values.get("form", "status") not in ("status", "text"):
-        raise ValueError(f"Option form of fault {kind!r} must be status or text, not {values['form']!r}.")
+    if values.get("form", "status") not in FORMS:
+        raise ValueError(f"Option form of fault {kind!r} must be one of {FORMS}, not {values['form']!r}.")
     return Fault(kind, **values)
 
 

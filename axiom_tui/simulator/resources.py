@@ -54,6 +54,10 @@ class Resource:
     returns_deleted: bool = False
     repeated_label_causes: int = 1  # how often the server names one bad label when an object is updated
     singular: str = ""
+    stored: bool = True
+    converted_from: str = ""  # the same objects under another group: they are kept as this resource
+    creates_on_update: bool = False  # a PUT of an object that is not there creates it
+    needs_version: bool = False  # a PUT without a resourceVersion is refused
 
     @property
     def key(self) -> str:
@@ -101,13 +105,14 @@ _EVENT_FIELDS = {
     "source": "source.component",
     "type": "type",
 }
+# The same objects under events.k8s.io: its name of a field -> the name by which core events select.
 _NEW_EVENT_FIELDS = {
-    "regarding.kind": "regarding.kind",
-    "regarding.namespace": "regarding.namespace",
-    "regarding.name": "regarding.name",
-    "regarding.uid": "regarding.uid",
+    "regarding.kind": "involvedObject.kind",
+    "regarding.namespace": "involvedObject.namespace",
+    "regarding.name": "involvedObject.name",
+    "regarding.uid": "involvedObject.uid",
     "reason": "reason",
-    "reportingController": "reportingController",
+    "reportingController": "reportingComponent",
     "type": "type",
 }
 
@@ -183,6 +188,8 @@ LEASES = Resource(
     group="coordination.k8s.io",
     storage_hash="gqkMMb/YqFM=",
     zero={"spec": {}},
+    creates_on_update=True,
+    needs_version=True,
 )
 
 STANDARD: tuple[Resource, ...] = (
@@ -307,6 +314,7 @@ STANDARD: tuple[Resource, ...] = (
         "Event",
         group="events.k8s.io",
         short_names=("ev",),
+        verbs=("get", "list", "watch"),
         storage_hash="r2yiGXH7wu8=",
         zero={
             "eventTime": None,
@@ -316,6 +324,7 @@ STANDARD: tuple[Resource, ...] = (
             "deprecatedLastTimestamp": None,
         },
         selectable=_NEW_EVENT_FIELDS,
+        converted_from="events",
     ),
     Resource(
         "poddisruptionbudgets",
@@ -341,6 +350,7 @@ STANDARD: tuple[Resource, ...] = (
         subresources=_STATUS,
         custom=True,
         has_generation=True,
+        needs_version=True,
     ),
 )
 
@@ -355,4 +365,34 @@ METRICS: tuple[Resource, ...] = (
         bare=True,
     ),
     Resource("pods", "PodMetrics", group="metrics.k8s.io", version="v1beta1", verbs=READ_VERBS, bare=True),
+)
+
+# Reviews are created and answered, never stored.
+REVIEWS: tuple[Resource, ...] = (
+    Resource(
+        "selfsubjectreviews",
+        "SelfSubjectReview",
+        group="authentication.k8s.io",
+        namespaced=False,
+        verbs=("create",),
+        stored=False,
+    ),
+    Resource(
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        group="authorization.k8s.io",
+        namespaced=False,
+        verbs=("create",),
+        zero={"spec": {}, "status": {"allowed": False}},
+        stored=False,
+    ),
+    Resource(
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        group="authorization.k8s.io",
+        namespaced=False,
+        verbs=("create",),
+        zero={"spec": {}},
+        stored=False,
+    ),
 )

@@ -69,6 +69,8 @@ def parse_fields(text: str, resource: Resource) -> Matcher:
             raise statuses.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         if name not in ("metadata.name", "metadata.namespace") and name not in resource.selectable:
             raise statuses.bad_request(_unknown_field(name, resource))
+        if resource.converted_from:
+            name = resource.selectable.get(name, name)
         wanted.append((name, operator != "!=", value))
     if not wanted:
         return everything

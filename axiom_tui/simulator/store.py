@@ -174,13 +174,7 @@ class ObjectStore:
         with self._changed:
             table = self._tables[plural]
             stored = self._find(table, name, namespace)
-            version = 0 if table.resource.bare else self._next_version()
-            last = self._decode(table, stored)
-            if version:
-                last["metadata"]["resourceVersion"] = str(version)
-            gone = self._encode(table, last, version)
-            table.drop(stored.key)
-            self._record(Change(version, "DELETED", plural, gone, stored))
+            last = self._drop(table, stored)
         self._deliver()
         return last
 
@@ -254,17 +248,13 @@ class ObjectStore:
             table = self._tables[plural]
             stored = self._find(table, name, namespace)
             live = self._decode(table, stored)
-            edited = change(self._decode(table, stored))
-            if managed_fields.same_but_times(live, edited):
-                return live
-            if dry_run:
-                return self._ordered(table.resource, edited)
-            metadata = edited["metadata"]
+            edited = self._ordered(table.resource, change(self._decode(table, stored)))
+            if dry_run or managed_fields.same_but_times(live, edited):
+                return edited if dry_run else live
+            result = self._put(table, edited, stored)
+            metadata = result["metadata"]
             if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
-                edited = self._put(table, edited, stored)
-                result = self.delete(plural, name, namespace)
-            else:
-                result = self._put(table, edited, stored)
+                result = self._drop(table, self._find(table, name, namespace))
         self._deliver()
         return result
 
@@ -311,14 +301,10 @@ class ObjectStore:
         resource = self.resource(plural)
         if resource.bare:
             return edited
-        if resource.has_generation and subresource != "status":
-            raised = live["metadata"].get("generation", 0)
-            if live.get("spec") != edited.get("spec"):
-                raised += 1
-            edited["metadata"]["generation"] = raised
-        return managed_fields.updated(
+        edited = managed_fields.updated(
             resource, live, edited, manager, timestamp(self.clock()), subresource=subresource
         )
+        return with_generation(resource, live, edited, subresource=subresource)
 
     @property
     def version(self) -> int:
@@ -407,6 +393,16 @@ class ObjectStore:
         self._record(Change(version, kind, table.resource.key, stored, previous))
         return obj
 
+    def _drop(self, table: _Table, stored: Stored) -> Json:
+        version = 0 if table.resource.bare else self._next_version()
+        last = self._decode(table, stored)
+        if version:
+            last["metadata"]["resourceVersion"] = str(version)
+        gone = self._encode(table, last, version)
+        table.drop(stored.key)
+        self._record(Change(version, "DELETED", table.resource.key, gone, stored))
+        return last
+
     def _record(self, change: Change) -> None:
         self._undelivered.append(change)
         if not change.version:
@@ -474,6 +470,14 @@ class ObjectStore:
 def timestamp(moment: datetime) -> str:
     """A time as the API writes it: ``2026-11-22T08:53:57Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_generation(resource: Resource, live: Json, edited: Json, *, subresource: str = "") -> Json:
+    """``edited`` with its generation: one more when the spec changed."""
+    if resource.has_generation and subresource != "status":
+        changed = live.get("spec") != edited.get("spec")
+        edited["metadata"]["generation"] = live["metadata"].get("generation", 1) + changed
+    return edited
 
 
 def with_version(stored: Stored, version: int) -> Stored:
