@@ -29,14 +29,14 @@ snapshots: environment ## draw the screens anew; look at the difference before y
 
 # By the oldest Python that is supported, since newer ones need no more; in an environment of its own, so that
 # the lock's maker is not in the lock.
-lock: ## resolve pyproject.toml into requirements.lock, by python3.11 (ARGS="--upgrade")
-	@test -x .lock/bin/pip-compile || { python3.11 -m venv .lock && .lock/bin/python -m pip install -q pip-tools==7.6.2; }
-	CUSTOM_COMPILE_COMMAND="make lock" .lock/bin/pip-compile -q --allow-unsafe --extra=dev --generate-hashes \
+lock: environment ## resolve pyproject.toml into requirements.lock, by python3.11 (ARGS="--upgrade")
+	@test -x .venv/lock/bin/pip-compile || { python3.11 -m venv .venv/lock && .venv/lock/bin/python -m pip install -q pip-tools==7.6.2; }
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile -q --allow-unsafe --extra=dev --generate-hashes \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras $(ARGS) \
 		--output-file=requirements.lock pyproject.toml
 
 clean: ## remove the environment and all caches
-	rm -rf .venv .lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:
