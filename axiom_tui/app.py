@@ -208,6 +208,17 @@ class AxiomApp(App[int]):
             message.then(message.value)
 
     async def action_quit(self) -> None:
+        """Leave at once; but while a plan runs, ask first (pressing again cancels it between two steps)."""
+        from screens.wizard import WizardScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, WizardScreen) and screen.is_running_plan:
+                screen.action_cancel()
+                self.notify(
+                    "A plan is running: it is asked to stop after this step. Leave when it has ended.",
+                    severity="warning",
+                )
+                return
         self._quitting = True
         if self.session is not None:
             self.session.stop()
@@ -238,16 +249,16 @@ class AxiomApp(App[int]):
         is_read_only = cluster.read_only or self.settings.read_only
         return (*(("SIMULATION",) if is_simulation else ()), *(("READ-ONLY",) if is_read_only else ()))
 
-    def in_background(self, ask: Callable[[Session], T], then: Callable[[T], object]) -> None:
+    def in_background(self, ask: Callable[[Session], T], then: Callable[[T], object]) -> bool:
         """Ask something that may take its deadline, off the event loop; ``then`` gets the answer on it.
 
         A daemon thread, not a Textual worker: quitting waits for those (textual.md, 3.3). A failure is
-        said and logged; the answer of a session that was left is dropped.
+        said and logged; the answer of a session that was left is dropped. False: there is no session yet.
         """
         session, number = self.session, self._session_number
         if session is None:
             self.notify("There is no connection to a cluster yet.", severity="warning")
-            return
+            return False
 
         def run() -> None:
             try:
@@ -264,6 +275,7 @@ class AxiomApp(App[int]):
                     self.post_message(Answered(then, answer))
 
         threading.Thread(target=run, name="question", daemon=True).start()
+        return True
 
     # -- what is said -------------------------------------------------------------------------------------
 
@@ -364,6 +376,7 @@ class AxiomApp(App[int]):
         """All words of the command line; the palette offers the same."""
         return (
             *(Command(mode, f"go to {title}", partial(self._go, mode)) for _, mode, title in TABS),
+            Command("labels", "put nodes into load-balancer pools", lambda _: self.action_wizard("labels")),
             Command("ctx", "switch to another cluster", self._choose_context),
             Command("messages", "what was said", lambda _: self.action_messages()),
             Command("refresh", "look again now", lambda _: self.action_refresh_fleet()),
@@ -429,7 +442,13 @@ class AxiomApp(App[int]):
 
     def open_wizard(self, wizard: Wizard, subjects: tuple[str, ...]) -> None:
         """Open a wizard, filled in with these rows or subjects."""
-        raise NotImplementedError
+        if self.session is None or not self.fleet.rows:
+            self.notify("The nodes are not known yet; wait a moment.", severity="warning")
+            return
+        if wizard is Wizard.LABELS:
+            from screens.labels import label_wizard
+
+            self.push_screen(label_wizard(self.fleet, self.settings.rules, subjects))
 
 
 def run(options: StartOptions) -> int:

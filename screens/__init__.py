@@ -21,5 +21,22 @@ def _findings() -> FleetScreen:
     return FindingsScreen()
 
 
+def _exposure() -> FleetScreen:
+    from screens.exposure import ExposureScreen
+
+    return ExposureScreen()
+
+
+def _journal() -> FleetScreen:
+    from screens.journal import JournalScreen
+
+    return JournalScreen()
+
+
 #: Each main screen is imported when it is first opened: the first frame needs only one of them.
-MAIN_SCREENS: Mapping[str, Callable[[], FleetScreen]] = {"nodes": _nodes, "findings": _findings}
+MAIN_SCREENS: Mapping[str, Callable[[], FleetScreen]] = {
+    "nodes": _nodes,
+    "exposure": _exposure,
+    "findings": _findings,
+    "journal": _journal,
+}

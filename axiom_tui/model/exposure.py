@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from axiom_tui.model.finding import Severity
 from axiom_tui.model.fleet import Observation
-from axiom_tui.model.node import Node, is_public_ip
+from axiom_tui.model.node import Node, Service, is_public_ip
 from axiom_tui.model.pools import POOL_LABEL, PoolPolicy, found_pool, public_ips
 from axiom_tui.model.servicelb import (
     Balancer,
@@ -20,6 +20,9 @@ from axiom_tui.model.servicelb import (
     serve,
     stale,
 )
+
+#: What external-dns reads, and what people write even without it.
+HOSTNAME_ANNOTATION = "external-dns.alpha.kubernetes.io/hostname"
 
 Changes = Mapping[str, Mapping[str, str | None]]
 
@@ -83,6 +86,31 @@ class Effect:
 def today(seen: Observation) -> tuple[Served, ...]:
     """What every LoadBalancer Service is served by now, by servicelb's own rule."""
     return serve(seen.nodes, balancers(seen.services, seen.daemon_sets, seen.nodes), seen.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One Service as it stands: who serves it, what is wrong, and the names that lead to it."""
+
+    served: Served
+    faults: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+
+
+def exposures(seen: Observation, policy: PoolPolicy) -> tuple[Exposure, ...]:
+    """Every LoadBalancer Service, those with faults first."""
+    now = balancers(seen.services, seen.daemon_sets, seen.nodes)
+    items = [
+        Exposure(served, faults_of(served, balancer, seen.nodes, policy), hostnames(served.service))
+        for served, balancer in zip(serve(seen.nodes, now, seen.pods), now, strict=True)
+    ]
+    return tuple(sorted(items, key=lambda item: (not item.faults, item.served.service.full_name)))
+
+
+def hostnames(service: Service) -> tuple[str, ...]:
+    """The names that the Service itself asks for (external-dns' annotation)."""
+    text = service.annotations.get(HOSTNAME_ANNOTATION, "")
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def effect_of(seen: Observation, changes: Changes, policy: PoolPolicy) -> Effect:

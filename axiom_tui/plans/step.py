@@ -186,6 +186,8 @@ class Step(ABC):
     deadline: float = 60.0
     interruptible: bool = False
     unavailable: str = ""
+    #: Undone after all other steps, not before them: it lets the outside catch up with what they did.
+    settles: bool = False
 
     @abstractmethod
     def is_done(self, run: Run) -> bool:

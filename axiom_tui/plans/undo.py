@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from axiom_tui.model.problem import ProblemKind, fail
 from axiom_tui.plans.entry import UNDO, Entry, StepEntry
 from axiom_tui.plans.step import Plan, Run, Step
@@ -51,7 +53,7 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
         )
     steps: list[Step] = []
     final: list[str] = []
-    for step in reversed(original.steps):
+    for step in _backwards(original.steps):
         found = entry.step(step.key)
         if found is None or not found.begun:
             continue
@@ -68,3 +70,8 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
         rights=original.rights,
         choices={OF: entry.plan_id},
     )
+
+
+def _backwards(steps: Sequence[Step]) -> list[Step]:
+    """In reverse, and what lets the outside catch up last, as it was before."""
+    return sorted(reversed(steps), key=lambda step: step.settles)  # noqa: C414 - sorting is stable

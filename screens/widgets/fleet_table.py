@@ -502,11 +502,19 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         if round(old_value) != round(new_value):
             self._sync()
 
+    def watch_show_horizontal_scrollbar(self) -> None:
+        self._keep_cursor_in_view()
+
     def on_resize(self) -> None:
-        was_seen = self._cursor_seen
+        seen = self._cursor_seen
         self._relayout()
+        self._cursor_seen = seen
+        self._keep_cursor_in_view()
+
+    def _keep_cursor_in_view(self) -> None:
+        """The room has changed: a cursor that was seen is brought back into view."""
         position = self._ordered.position(self._cursor_key)
-        if was_seen and position is not None:
+        if self._cursor_seen and position is not None:
             self._bring_into_view(position)
 
     def on_click(self, event: events.Click) -> None:

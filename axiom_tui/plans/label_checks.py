@@ -1,0 +1,77 @@
+"""What is looked at before labels are changed: rights, lock, mode, and what it does to the Services."""
+
+from __future__ import annotations
+
+from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.model.problem import AxiomError
+from axiom_tui.plans.proposal import Means, Proposal
+
+
+def common_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
+    """What every plan needs: it may write, it has the rights, nobody else is at work."""
+    return (_read_only(means), _rights(means, proposal), _lock(means))
+
+
+def label_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
+    """The checks of the label plan; consequences for Services are warnings, since the admin decides."""
+    effects = [
+        Check(
+            "effect", CheckState.WARN, line.partition(": ")[2], "See the effect on each Service in the plan."
+        )
+        for line in proposal.plan.effect
+        if line.startswith(("error:", "warning:", "critical:"))
+    ]
+    if not effects:
+        effects = [Check("effect", CheckState.PASS, "No Service loses a node, an address or its pool.")]
+    return (*common_checks(means, proposal), *effects)
+
+
+def _read_only(means: Means) -> Check:
+    if means.read_only:
+        return Check(
+            "read-only",
+            CheckState.FAIL,
+            "axiom-tui is in read-only mode here.",
+            "Start it without --read-only, or allow changes for this context in the settings.",
+            overridable=False,
+        )
+    return Check("read-only", CheckState.PASS, "Changes are allowed.")
+
+
+def _rights(means: Means, proposal: Proposal) -> Check:
+    missing = []
+    for right in dict.fromkeys((*proposal.plan.rights, *means.lock().rights)):
+        allowed, _ = means.client.can_i(
+            right.verb,
+            right.resource,
+            group=right.group,
+            namespace=right.namespace,
+            name=right.name,
+            subresource=right.subresource,
+        )
+        if not allowed:
+            missing.append(str(right))
+    if missing:
+        return Check(
+            "rights",
+            CheckState.FAIL,
+            f"You may not: {', '.join(missing)}.",
+            "Ask an admin of the cluster for a role with these rights, or use another context.",
+            overridable=False,
+        )
+    return Check("rights", CheckState.PASS, "You have all rights that the plan needs.")
+
+
+def _lock(means: Means) -> Check:
+    try:
+        holder = means.lock().look()
+    except AxiomError as error:
+        return Check("lock", CheckState.WARN, error.problem.sentence, error.problem.remedy)
+    if holder is None:
+        return Check("lock", CheckState.PASS, "Nobody else is at work.")
+    return Check(
+        "lock",
+        CheckState.WARN,
+        f"{holder.who} is at work: {holder.what_for}.",
+        "Wait until it is done; Apply takes the lock only when it is free or has expired.",
+    )

@@ -1,0 +1,189 @@
+"""2 Exposure: every Service of type LoadBalancer, who serves it, where it is published, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from axiom_tui.model.cells import NOTHING, Cell, Style
+from axiom_tui.model.exposure import Exposure as ExposureRow
+from axiom_tui.model.exposure import exposures
+from axiom_tui.model.finding import Wizard
+from axiom_tui.model.fleet import Fleet, Observation, SourceState
+from axiom_tui.model.node import is_public_ip
+from screens.filter_line import FilterLine
+from screens.frame import FleetScreen, column, now
+from screens.widgets.columns import Column
+from screens.widgets.fleet_table import FleetTable
+
+if TYPE_CHECKING:
+    from axiom_tui.app import AxiomApp
+
+
+def _pool(item: ExposureRow) -> Cell:
+    return Cell(item.served.pool) if item.served.pool else Cell("any", Style.DIM)
+
+
+def _ports(item: ExposureRow) -> Cell:
+    ports = item.served.service.ports
+    return Cell(", ".join(f"{port.port}/{port.protocol.lower()}" for port in ports))
+
+
+def _addresses(item: ExposureRow) -> Cell:
+    published = item.served.service.ingress_ips or item.served.addresses
+    if not published:
+        return Cell("nothing", Style.ERROR)
+    public = any(is_public_ip(ip) for ip in published)
+    return Cell(
+        ("▲ public " if public else "● tailnet ") + ", ".join(published), Style.WARN if public else Style.OK
+    )
+
+
+def _nodes(item: ExposureRow) -> Cell:
+    nodes = item.served.nodes
+    return Cell(f"{len(nodes)}: {', '.join(nodes)}") if nodes else Cell("none", Style.ERROR)
+
+
+def _hosts(item: ExposureRow) -> Cell:
+    return Cell(", ".join(item.hostnames)) if item.hostnames else NOTHING
+
+
+def _faults(item: ExposureRow) -> Cell:
+    return Cell("; ".join(item.faults), Style.ERROR) if item.faults else Cell("● ok", Style.OK)
+
+
+COLUMNS: tuple[Column[ExposureRow], ...] = (
+    column("service", "SERVICE", 16, lambda item, _: Cell(item.served.service.full_name), max_width=36,
+           required=True, sort_key=lambda item: item.served.service.full_name, sort_letter="N"),
+    column("pool", "POOL", 8, lambda item, _: _pool(item), max_width=12, priority=90,
+           sort_key=lambda item: item.served.pool, sort_letter="P"),
+    column("ports", "PORTS", 8, lambda item, _: _ports(item), max_width=20, priority=40),
+    column("published", "PUBLISHED", 18, lambda item, _: _addresses(item), max_width=44, required=True,
+           sort_key=lambda item: _addresses(item).text, sort_letter="A"),
+    column("nodes", "NODES", 12, lambda item, _: _nodes(item), max_width=40, priority=60,
+           sort_key=lambda item: len(item.served.nodes), sort_letter="S"),
+    column("hosts", "HOSTNAMES", 12, lambda item, _: _hosts(item), max_width=40, priority=30),
+    column("state", "STATE", 16, lambda item, _: _faults(item), grow=True, required=True,
+           sort_key=lambda item: (not item.faults, "; ".join(item.faults)), sort_letter="F"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the table shows was made from; computed again only when one of these is another one."""
+
+    seen: Observation
+    items: tuple[ExposureRow, ...]
+
+
+class ExposureScreen(FleetScreen):
+    """The table of Services; beneath it all that is known of the selected one."""
+
+    MODE = "exposure"
+    HELP = (
+        "Each Service of type LoadBalancer as K3s' servicelb serves it: the pool that its label asks for, "
+        "the nodes that host it by servicelb's own rule, and the addresses that it publishes. ▲ public can "
+        "be reached from the internet, ● tailnet only from inside. l opens the label wizard."
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "app.wizard('labels')", "labels"),
+        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("c", "copy", "copy"),
+        Binding("escape", "back", "back", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: _Shown | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield FleetTable(COLUMNS, row_key=lambda item: item.served.service.full_name, id="body")
+        yield Static(id="remedy")
+        yield FilterLine()
+
+    @property
+    def table(self) -> FleetTable[ExposureRow]:
+        return self.query_one("#body", FleetTable)
+
+    def show_fleet(self, fleet: Fleet) -> None:
+        items = self._items(fleet)
+        wanted = self.query_one(FilterLine).filter
+        shown = [item for item in items if wanted.keeps(_text(item), item.served.service.labels)]
+        self.table.empty_text = self._empty_text(fleet, bool(items))
+        self.table.set_rows(shown)
+        self.query_one(FilterLine).show(len(items) - len(shown), len(self.table.marked), False)
+        self._show_details()
+
+    def tick(self) -> None:
+        super().tick()
+        self.table.tick(now())
+
+    def on_fleet_table_highlighted(self) -> None:
+        self._show_details()
+
+    def on_filter_line_changed(self) -> None:
+        self.refresh_fleet()
+
+    def on_filter_line_closed(self) -> None:
+        self.table.focus()
+
+    def action_filter(self) -> None:
+        self.query_one(FilterLine).edit()
+
+    def action_back(self) -> None:
+        self.query_one(FilterLine).clear()
+
+    def action_copy(self) -> None:
+        item = self.table.cursor_row
+        if item is not None:
+            addresses = "\n".join(item.served.service.ingress_ips or item.served.addresses)
+            self.app.copy_to_clipboard(addresses)
+            self.notify("Copied the published addresses.")
+
+    def on_fleet_table_selected(self) -> None:
+        item = self.table.cursor_row
+        app: AxiomApp = self.app  # type: ignore[assignment]
+        if item is not None:
+            app.open_wizard(Wizard.LABELS, item.served.nodes)
+
+    def _items(self, fleet: Fleet) -> Sequence[ExposureRow]:
+        app: AxiomApp = self.app  # type: ignore[assignment]
+        if self._shown is None or self._shown.seen is not fleet.seen:
+            self._shown = _Shown(fleet.seen, exposures(fleet.seen, app.settings.rules.pools))
+        return self._shown.items
+
+    def _show_details(self) -> None:
+        item = self.table.cursor_row
+        text = Content("")
+        if item is not None:
+            faults = "; ".join(item.faults) or "in order"
+            nodes = ", ".join(item.served.nodes) or "no node"
+            published = ", ".join(item.served.service.ingress_ips) or "nothing"
+            text = Content.assemble(
+                (item.served.service.full_name, "bold"),
+                f": {faults}.\nServed by {nodes}; publishes {published}.",
+            )
+        self.query_one("#remedy", Static).update(text)
+
+    def _empty_text(self, fleet: Fleet, has_items: bool) -> str:
+        source = fleet.source("services")
+        if has_items:
+            return "No Service passes the filter; esc clears it."
+        if source is not None and source.problem is not None and source.state is SourceState.FAILED:
+            return f"{source.problem.sentence}\n{source.problem.remedy}"
+        if source is None or source.state is SourceState.LOADING:
+            return "Reading the Services …"
+        return "The cluster has no Service of type LoadBalancer."
+
+
+def _text(item: ExposureRow) -> str:
+    served = item.served
+    words = (served.service.full_name, served.pool, *served.nodes, *served.addresses, *item.faults)
+    return " ".join((*words, *item.hostnames)).lower()

@@ -1,0 +1,221 @@
+"""6 Journal: what was done, when, by whom and on which cluster; a plan that was cut short is at the top."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from axiom_tui.config import state_directory
+from axiom_tui.model.cells import NOTHING, Cell, Style
+from axiom_tui.model.fleet import Fleet
+from axiom_tui.model.problem import AxiomError
+from axiom_tui.model.times import age, span
+from axiom_tui.plans.entry import Entry
+from axiom_tui.plans.events import Outcome
+from axiom_tui.plans.journal import Journal
+from axiom_tui.plans.transcript import transcript_of
+from screens.dialogs import TextScreen
+from screens.filter_line import FilterLine
+from screens.frame import FleetScreen, column, now
+from screens.widgets.columns import Column
+from screens.widgets.fleet_table import FleetTable
+
+if TYPE_CHECKING:
+    from axiom_tui.app import AxiomApp
+    from axiom_tui.fleet.session import Session
+    from axiom_tui.plans.proposal import Proposal
+
+_OUTCOMES = {
+    Outcome.DONE: Cell("✓ done", Style.OK),
+    Outcome.FAILED: Cell("✗ failed", Style.ERROR),
+    Outcome.CANCELLED: Cell("○ cancelled", Style.WARN),
+    Outcome.CHANGED: Cell("▲ changed", Style.WARN),
+    Outcome.REFUSED: Cell("✗ refused", Style.ERROR),
+}
+
+
+def outcome(entry: Entry) -> Cell:
+    """How the plan stands, in a glyph and a word."""
+    if entry.faults:
+        return Cell("✗ damaged", Style.ERROR)
+    if entry.running:
+        return Cell("▶ running", Style.ACCENT)
+    if entry.undone:
+        return Cell("○ undone", Style.DIM)
+    if entry.cut_short:
+        return Cell("▲ cut short", Style.ERROR)
+    return _OUTCOMES[entry.outcome] if entry.outcome else Cell("? not begun", Style.DIM)
+
+
+def _when(entry: Entry, moment: datetime) -> Cell:
+    return Cell(f"{age(entry.last_began, moment)} ago") if entry.last_began else NOTHING
+
+
+def _took(entry: Entry) -> Cell:
+    if entry.ended is None or entry.last_began is None:
+        return NOTHING
+    return Cell(span(entry.ended - entry.last_began))
+
+
+COLUMNS: tuple[Column[Entry], ...] = (
+    column("state", "STATE", 12, lambda entry, _: outcome(entry), required=True,
+           sort_key=lambda entry: outcome(entry).text, sort_letter="S"),
+    column("when", "BEGUN", 8, _when, max_width=10, ages=True, priority=90,
+           sort_key=lambda entry: entry.last_began.timestamp() if entry.last_began else None,
+           sort_letter="B", descending_first=True),
+    column("steps", "STEPS", 6, lambda entry, _: Cell(f"{entry.done}/{len(entry.steps)}"), priority=80),
+    column("took", "TOOK", 5, lambda entry, _: _took(entry), align="right", priority=30),
+    column("who", "BY", 12, lambda entry, _: Cell(f"{entry.user}@{entry.machine}"), max_width=30, priority=40,
+           sort_key=lambda entry: entry.user, sort_letter="U"),
+    column("cluster", "CLUSTER", 10, lambda entry, _: Cell(entry.cluster), max_width=24, priority=60,
+           sort_key=lambda entry: entry.cluster, sort_letter="C"),
+    column("subject", "PLAN", 24, lambda entry, _: Cell(entry.subject), grow=True, required=True,
+           sort_key=lambda entry: entry.subject, sort_letter="P"),
+)  # fmt: skip
+
+
+class JournalScreen(FleetScreen):
+    """The journal of this workstation, read when it is opened and at each tick (it is small)."""
+
+    MODE = "journal"
+    HELP = (
+        "Every plan that was begun on this workstation, newest first; one that was cut short stands at the "
+        "top. enter shows it step by step; r resumes it at the step where it stopped; u takes it back."
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "steps"),
+        Binding("r", "resume", "resume"),
+        Binding("u", "undo", "undo"),
+        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("c", "copy", "copy transcript"),
+        Binding("escape", "back", "back", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._journal = Journal(state_directory())
+        self._entries: tuple[Entry, ...] = ()
+        self._fault = ""
+
+    def compose_body(self) -> ComposeResult:
+        yield FleetTable(COLUMNS, row_key=lambda entry: entry.plan_id, id="body")
+        yield Static(id="remedy")
+        yield FilterLine()
+
+    @property
+    def table(self) -> FleetTable[Entry]:
+        return self.query_one("#body", FleetTable)
+
+    @property
+    def _app(self) -> AxiomApp:
+        return self.app  # type: ignore[return-value]
+
+    def show_fleet(self, fleet: Fleet) -> None:
+        try:
+            self._entries, self._fault = self._journal.entries(), ""
+        except AxiomError as error:
+            self._fault = str(error.problem)
+        wanted = self.query_one(FilterLine).filter
+        shown = [
+            entry
+            for entry in self._entries
+            if wanted.keeps(f"{entry.subject} {entry.cluster} {entry.who} {outcome(entry).text}".lower(), {})
+        ]
+        self.table.empty_text = self._fault or (
+            "No plan passes the filter; esc clears it."
+            if self._entries
+            else "Nothing was changed from here yet."
+        )
+        self.table.set_rows(shown)
+        self.query_one(FilterLine).show(len(self._entries) - len(shown), len(self.table.marked), False)
+        self._show_details()
+
+    def tick(self) -> None:
+        super().tick()
+        self.show_fleet(self.fleet)
+        self.table.tick(now())
+
+    def on_fleet_table_highlighted(self) -> None:
+        self._show_details()
+
+    def on_fleet_table_selected(self) -> None:
+        self.action_open()
+
+    def on_filter_line_changed(self) -> None:
+        self.refresh_fleet()
+
+    def on_filter_line_closed(self) -> None:
+        self.table.focus()
+
+    def action_filter(self) -> None:
+        self.query_one(FilterLine).edit()
+
+    def action_back(self) -> None:
+        self.query_one(FilterLine).clear()
+
+    def action_open(self) -> None:
+        entry = self.table.cursor_row
+        if entry is not None:
+            self.app.push_screen(TextScreen(entry.subject or entry.plan_id, "\n".join(transcript_of(entry))))
+
+    def action_copy(self) -> None:
+        entry = self.table.cursor_row
+        if entry is not None:
+            self.app.copy_to_clipboard("\n".join(transcript_of(entry)) + "\n")
+            self.notify("Copied the transcript.")
+
+    def action_resume(self) -> None:
+        entry = self.table.cursor_row
+        if entry is None:
+            return
+        if not entry.can_be_resumed:
+            self.notify("This plan needs no resume: it has ended.", severity="warning")
+            return
+        plan_id = entry.plan_id
+
+        def ask(session: Session) -> Proposal:
+            from axiom_tui.plans.proposal import Means, resume
+
+            return resume(Means(session.client(), session.settings), plan_id)
+
+        self._app.in_background(ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal))
+
+    def action_undo(self) -> None:
+        entry = self.table.cursor_row
+        if entry is None:
+            return
+        if not entry.can_be_undone:
+            self.notify("There is nothing in this plan that can be taken back.", severity="warning")
+            return
+        plan_id = entry.plan_id
+
+        def ask(session: Session) -> Proposal:
+            from axiom_tui.plans.proposal import Means, undo
+
+            return undo(Means(session.client(), session.settings), plan_id)
+
+        self._app.in_background(ask, lambda proposal: self._open(f"Undo: {entry.subject}", proposal))
+
+    def _open(self, title: str, proposal: Proposal) -> None:
+        from screens.wizard import WizardScreen
+
+        self.app.push_screen(WizardScreen(title, proposal=proposal))
+
+    def _show_details(self) -> None:
+        entry = self.table.cursor_row
+        text = Content("")
+        if entry is not None:
+            what = str(entry.problem) if entry.problem else "; ".join(entry.faults)
+            hint = (
+                "r resumes it." if entry.can_be_resumed else "u takes it back." if entry.can_be_undone else ""
+            )
+            text = Content.assemble(
+                (entry.subject or entry.plan_id, "bold"), f" ({entry.plan_id}, {entry.who})\n{what} {hint}"
+            )
+        self.query_one("#remedy", Static).update(text)

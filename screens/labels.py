@@ -1,0 +1,143 @@
+"""The label wizard's choices: which nodes, and into which pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Input, Select, SelectionList, Static
+
+from axiom_tui.model.checks import Check
+from axiom_tui.model.fleet import Fleet, Row
+from axiom_tui.model.labels import label_value_fault
+from axiom_tui.model.rules import Rules
+from screens.wizard import ChoosePage, WizardScreen
+
+if TYPE_CHECKING:
+    from axiom_tui.fleet.session import Session
+    from axiom_tui.plans.proposal import Proposal
+
+POLICY, NONE, OTHER = "policy", "none", "other"
+
+
+class LabelChoices(ChoosePage):
+    """The nodes as a list with marks; ``chosen`` are marked at the start, else all that are not as wanted."""
+
+    def __init__(self, fleet: Fleet, rules: Rules, chosen: Iterable[str]) -> None:
+        super().__init__()
+        self._rows = [row for row in fleet.rows if row.node is not None]
+        self._rules = rules
+        wanted = {row.key for row in self._rows} & set(chosen)
+        self._chosen = wanted or {row.key for row in self._rows if not row.pool_is_right}
+
+    def compose(self) -> ComposeResult:
+        pools = self._rules.pools
+        yield Static(
+            Content.assemble(
+                "Policy in force: ", (pools.policy.value, "bold"), ": ", policy_words(self._rules), "."
+            ),
+            classes="help-text",
+        )
+        width = max((len(row.name) for row in self._rows), default=0)
+        yield SelectionList[str](
+            *(
+                (Content(_line(row, width)), row.key, row.key in self._chosen)
+                for row in sorted(self._rows, key=lambda row: row.key not in self._chosen)
+            ),
+            id="label-nodes",
+            compact=True,
+        )
+        yield Select(
+            [
+                ("the pool that the policy says", POLICY),
+                *((f"the pool {pool}", f"pool:{pool}") for pool in pools.pools),
+                ("no pool: remove the labels", NONE),
+                ("another pool …", OTHER),
+            ],
+            value=POLICY,
+            allow_blank=False,
+            id="label-pool",
+            compact=True,
+        )
+        yield Input(placeholder="name of the pool", id="label-other", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#label-other").display = False
+
+    def begin(self) -> None:
+        self.query_one("#label-nodes").focus()
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        other = self.query_one("#label-other", Input)
+        other.display = event.value == OTHER
+        if other.display:
+            other.focus()
+
+    def fault(self) -> str:
+        if not self.query_one("#label-nodes", SelectionList).selected:
+            return "Mark at least one node (space)."
+        if self._pool == OTHER:
+            name = self.query_one("#label-other", Input).value.strip()
+            if not name:
+                return "Type the name of the pool."
+            if (wrong := label_value_fault(name)) is not None:
+                return f"Kubernetes would refuse the pool {name!r}: {wrong}."
+        return ""
+
+    def prepare(
+        self, overridden: Sequence[str]
+    ) -> Callable[[Session], tuple[tuple[Check, ...], Proposal | None]]:
+        chosen: list[str] = list(self.query_one("#label-nodes", SelectionList).selected)
+        pool = self._pool
+        pools: dict[str, str] = {}
+        by_key = {row.key: row for row in self._rows}
+        for key in chosen:
+            if pool == POLICY:
+                pools[key] = by_key[key].pool_wanted
+            elif pool == NONE:
+                pools[key] = ""
+            elif pool == OTHER:
+                pools[key] = self.query_one("#label-other", Input).value.strip()
+            else:
+                pools[key] = pool.removeprefix("pool:")
+
+        def look(session: Session) -> tuple[tuple[Check, ...], Proposal | None]:
+            from axiom_tui.plans.label_checks import label_checks
+            from axiom_tui.plans.proposal import Means, propose_labels
+
+            means = Means(session.client(), session.settings)
+            proposal = propose_labels(means, pools)
+            return label_checks(means, proposal), proposal
+
+        return look
+
+    @property
+    def _pool(self) -> str:
+        return str(self.query_one("#label-pool", Select).value)
+
+
+def label_wizard(fleet: Fleet, rules: Rules, subjects: Sequence[str]) -> WizardScreen:
+    """The wizard, filled in with nodes; a finding about a pool or the cluster means all that are wrong."""
+    return WizardScreen("Load-balancer labels", LabelChoices(fleet, rules, subjects))
+
+
+def policy_words(rules: Rules) -> str:
+    """The policy as a sentence without its full stop."""
+    pools = rules.pools
+    if pools.policy.value == "all-internal":
+        words = f"every worker is {pools.internal}, servers have no labels"
+    else:
+        words = (
+            f"a worker with a public address is {pools.external}, every other worker {pools.internal}, "
+            "servers have no labels"
+        )
+    return f"{words}; {len(pools.overrides)} overrides" if pools.overrides else words
+
+
+def _line(row: Row, width: int) -> str:
+    found, wanted = row.pool_found or "none", row.pool_wanted or "none"
+    state = "as wanted" if row.pool_is_right else f"should be {wanted}"
+    public = ", ".join(row.node.external_ips) if row.node else ""
+    return f"{row.name.ljust(width)}  {found:<9}  {state:<20}  {public}".rstrip()

@@ -1,0 +1,579 @@
+"""The frame of all wizards: Choose, Check, Plan, Apply, Result; one plan from its choices to its proof.
+
+Choose and Check belong to each wizard; Plan, Apply and Result are the same for every plan, so that a plan
+resumed or undone from the journal enters at Plan. Leaving is safe at any point, and says what stays.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Button, ContentSwitcher, Input, RichLog, Static
+
+from axiom_tui.model.cells import Cell, Style
+from axiom_tui.model.checks import Check, CheckState, standing_fails
+from axiom_tui.model.problem import AxiomError, Problem
+from axiom_tui.model.times import clock, span
+from axiom_tui.plans.description import undo_words
+from axiom_tui.plans.events import (
+    Event,
+    Outcome,
+    Output,
+    PlanChanged,
+    PlanFinished,
+    Result,
+    StepFinished,
+    StepOverdue,
+    StepStarted,
+    StepState,
+    Waiting,
+)
+from axiom_tui.plans.step import CancelToken, Plan
+from axiom_tui.plans.transcript import account, transcript
+from screens.frame import KeyBar, now, styled
+
+if TYPE_CHECKING:
+    from axiom_tui.app import AxiomApp
+    from axiom_tui.fleet.session import Session
+    from axiom_tui.plans.proposal import Proposal
+
+STAGES = ("choose", "check", "plan", "apply", "result")
+
+_CHECKS = {
+    CheckState.PASS: Cell("✓ pass", Style.OK),
+    CheckState.WARN: Cell("▲ warn", Style.WARN),
+    CheckState.FAIL: Cell("✗ fail", Style.ERROR),
+}
+_STEPS = {
+    StepState.PENDING: Cell("· pending", Style.DIM),
+    StepState.RUNNING: Cell("▶ running", Style.ACCENT),
+    StepState.DONE: Cell("✓ done", Style.OK),
+    StepState.ALREADY: Cell("✓ already so", Style.OK),
+    StepState.FAILED: Cell("✗ failed", Style.ERROR),
+    StepState.UNAVAILABLE: Cell("○ by hand", Style.WARN),
+    StepState.NOT_REACHED: Cell("· not reached", Style.DIM),
+}
+
+
+class Told(Message):
+    """The runner told something; it runs in a thread of its own."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+
+class Prepared(Message):
+    """What was asked for in the background is there: checks and a proposal, or why there is none."""
+
+    def __init__(
+        self, checks: tuple[Check, ...], proposal: Proposal | None, problem: Problem | None = None
+    ) -> None:
+        super().__init__()
+        self.checks, self.proposal, self.problem = checks, proposal, problem
+
+
+@dataclass
+class Progress:
+    """How each step of the running plan stands."""
+
+    states: dict[int, StepState] = field(default_factory=dict)
+    began: dict[int, datetime] = field(default_factory=dict)
+    until: dict[int, datetime] = field(default_factory=dict)
+    took: dict[int, float] = field(default_factory=dict)
+    waiting: str = ""
+
+
+class ChoosePage(Vertical):
+    """What a wizard asks for. ``fault`` says why the wizard cannot go on yet, "" when it can."""
+
+    def fault(self) -> str:
+        return ""
+
+    def prepare(
+        self, overridden: Sequence[str]
+    ) -> Callable[[Session], tuple[tuple[Check, ...], Proposal | None]]:
+        """What is looked at and planned from the choices, to be run off the event loop.
+
+        The choices are read now, the call is made in a thread. No proposal: the checks say why.
+        """
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """The page is shown: put the focus on the first field."""
+
+
+class WizardScreen(Screen[None]):
+    """``choose`` None: enter at Plan with ``proposal`` (resume, undo)."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+n", "next", "next"),
+        Binding("ctrl+b", "back", "back"),
+        Binding("escape", "leave", "leave"),
+        Binding("ctrl+c", "cancel", "cancel the run", show=False, priority=True),
+        Binding("c", "copy_transcript", "copy transcript"),
+        Binding("question_mark", "app.help", "help", key_display="?"),
+    ]
+    HELP = (
+        "A wizard goes from Choose over Check and Plan to Apply and Result. Nothing is changed before Apply. "
+        "Plan shows each step with the exact commands, the effect on every Service, and what can be undone. "
+        "ctrl+n goes on, ctrl+b goes back, esc leaves. During Apply ctrl+c asks to stop between two steps."
+    )
+
+    def __init__(
+        self, title: str, choose: ChoosePage | None = None, proposal: Proposal | None = None
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._choose = choose
+        self._proposal = proposal
+        self._checks: tuple[Check, ...] = ()
+        self._overridden: list[str] = []
+        self._problem: Problem | None = None
+        self._cancel = CancelToken()
+        self._progress = Progress()
+        self._result: Result | None = None
+        self._running = False
+        self._busy = False
+        self.stage = "choose" if choose is not None else "plan"
+
+    # -- what is shown ------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="wizard-title")
+        with Horizontal(id="wizard-body"):
+            yield Static(id="rail")
+            with ContentSwitcher(initial=self.stage, id="pages"):
+                with Vertical(id="choose"):
+                    if self._choose is not None:
+                        yield self._choose
+                with VerticalScroll(id="check", can_focus=True):
+                    yield Static(id="check-text")
+                    yield Input(placeholder="type a rule's name to override it", id="override", compact=True)
+                with VerticalScroll(id="plan", can_focus=True):
+                    yield Static(id="plan-text")
+                with Vertical(id="apply"):
+                    yield Static(id="apply-steps")
+                    yield RichLog(id="output", wrap=True, markup=False, max_lines=2000)
+                with VerticalScroll(id="result", can_focus=True):
+                    yield Static(id="result-text")
+        yield Input(id="typed", compact=True)
+        with Horizontal(id="buttons"):
+            yield Button("Cancel", id="leave", compact=True)
+            yield Button("Back", id="back", compact=True)
+            yield Button("Next", id="next", compact=True, variant="primary")
+            yield Button("Undo", id="undo", compact=True)
+            yield Static(id="wizard-says")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._tick)
+        self._enter(self.stage)
+
+    @property
+    def is_running_plan(self) -> bool:
+        """Whether a plan runs now: quitting must not cut it."""
+        return self._running
+
+    @property
+    def plan(self) -> Plan | None:
+        return self._proposal.plan if self._proposal is not None else None
+
+    @property
+    def _app(self) -> AxiomApp:
+        return self.app  # type: ignore[return-value]
+
+    def _enter(self, stage: str) -> None:
+        self.stage = stage
+        self.query_one("#pages", ContentSwitcher).current = stage
+        self._render_title()
+        match stage:
+            case "check":
+                self._render_checks()
+            case "plan":
+                self._render_plan()
+            case "apply":
+                self._render_apply()
+            case "result":
+                self._render_result()
+        self._render_buttons()
+        self.call_after_refresh(self._focus_stage)
+
+    def _focus_stage(self) -> None:
+        match self.stage:
+            case "choose" if self._choose is not None:
+                self._choose.begin()
+            case "check":
+                fails = standing_fails(self._checks, self._overridden)
+                self.query_one("#override" if fails else "#next").focus()
+            case "plan":
+                typed = self.plan is not None and bool(self.plan.typed_word)
+                self.query_one("#typed" if typed else "#next").focus()
+            case "apply":
+                self.query_one("#output").focus()
+            case _:
+                self.query_one("#next").focus()
+
+    def _render_title(self) -> None:
+        cluster = self._app.fleet.cluster
+        marks = "  ".join(f"[{mark}]" for mark in self._app.marks())
+        self.query_one("#wizard-title", Static).update(
+            Content.assemble(
+                (f" {self._title} ", "bold"),
+                " on ",
+                (cluster.name or "?", "bold $text-accent"),
+                (f"   {marks}", "bold $text-warning"),
+            )
+        )
+        lines = []
+        for number, name in enumerate(STAGES, start=1):
+            if self._choose is None and name in ("choose", "check"):
+                continue
+            sign = "▶" if name == self.stage else " "
+            is_past = STAGES.index(name) < STAGES.index(self.stage)
+            text = f"{sign}{number} {name.capitalize()}{' ✓' if is_past else ''}"
+            lines.append(Content.styled(text, "bold reverse" if name == self.stage else ""))
+        self.query_one("#rail", Static).update(Content("\n").join(lines))
+
+    def _render_buttons(self) -> None:
+        labels = {
+            "choose": "Check",
+            "check": "Plan",
+            "plan": "Apply",
+            "apply": "Cancel run",
+            "result": "Close",
+        }
+        following = self.query_one("#next", Button)
+        following.label = labels[self.stage]
+        self.query_one("#back").display = self.stage in ("check", "plan") and self._choose is not None
+        self.query_one("#leave").display = self.stage in ("choose", "check", "plan")
+        self.query_one("#undo").display = self.stage == "result" and self._can_undo()
+        plan = self.plan
+        typed = self.query_one("#typed", Input)
+        typed.display = self.stage == "plan" and plan is not None and bool(plan.typed_word)
+        if plan is not None and plan.typed_word:
+            typed.placeholder = f'to apply, type "{plan.typed_word}"'
+        blocked = self._busy or (self.stage == "plan" and (plan is None or not plan.has_work))
+        following.disabled = blocked or (
+            self.stage == "check"
+            and (self._proposal is None or bool(standing_fails(self._checks, self._overridden)))
+        )
+        self._say("looking …" if self._busy else "")
+
+    def _say(self, text: str, style: str = "$text-muted") -> None:
+        self.query_one("#wizard-says", Static).update(Content.styled(text, style))
+
+    def _render_checks(self) -> None:
+        parts = []
+        if self._problem is not None:
+            parts.append(Content.styled(str(self._problem), "$text-error"))
+        for check in self._checks:
+            line = Content.assemble(styled(_CHECKS[check.state]), f"  {check.sentence}")
+            if check.state is CheckState.FAIL:
+                overridden = check.rule in self._overridden
+                word = "overridden" if overridden else f"rule {check.rule}"
+                line = Content.assemble(line, (f"  ({word})", "$text-muted"))
+            parts.append(line)
+            if check.remedy and check.state is not CheckState.PASS:
+                parts.append(Content.styled(f"        {check.remedy}", "$text-muted"))
+        self.query_one("#check-text", Static).update(Content("\n").join(parts))
+        self.query_one("#override").display = any(
+            check.overridable for check in standing_fails(self._checks, self._overridden)
+        )
+
+    def _render_plan(self) -> None:
+        plan = self.plan
+        if plan is None:
+            return
+        self.query_one("#plan-text", Static).update(plan_content(plan))
+
+    def _render_apply(self) -> None:
+        plan = self.plan
+        if plan is None:
+            return
+        lines = []
+        for index, step in enumerate(plan.steps):
+            state = self._progress.states.get(index, StepState.PENDING)
+            line = Content.assemble(styled(_STEPS[state]), f"  {step.title}")
+            if state is StepState.RUNNING:
+                began, until = self._progress.began[index], self._progress.until[index]
+                elapsed = span(datetime.now(UTC) - began)
+                line = Content.assemble(
+                    line, (f"  {elapsed}, until {until.astimezone():%H:%M:%S}", "$text-muted")
+                )
+            elif index in self._progress.took:
+                line = Content.assemble(line, (f"  {self._progress.took[index]:.1f} s", "$text-muted"))
+            lines.append(line)
+        if self._progress.waiting:
+            lines.append(Content.styled(self._progress.waiting, "$text-warning"))
+        if self._cancel.cancelled and self._running:
+            lines.append(Content.styled("Cancelling: the run ends after this step.", "$text-warning"))
+        self.query_one("#apply-steps", Static).update(Content("\n").join(lines))
+
+    def _render_result(self) -> None:
+        result = self._result
+        if result is None:
+            return
+        self.query_one("#result-text", Static).update(result_content(result))
+
+    def _tick(self) -> None:
+        if self.stage == "apply":
+            self._render_apply()
+
+    # -- going on and back --------------------------------------------------------------------------------
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        actions = {
+            "next": self.action_next,
+            "back": self.action_back,
+            "leave": self.action_leave,
+            "undo": self._undo,
+        }
+        actions[event.button.id or "leave"]()
+
+    def action_next(self) -> None:
+        if self._busy or self.query_one("#next", Button).disabled:
+            return
+        match self.stage:
+            case "choose":
+                self._check()
+            case "check":
+                self._enter("plan")
+            case "plan":
+                self._apply()
+            case "apply":
+                self.action_cancel()
+            case _:
+                self.dismiss()
+
+    def action_back(self) -> None:
+        if self.stage in ("check", "plan") and self._choose is not None and not self._busy:
+            self._enter("choose" if self.stage == "check" else "check")
+
+    def action_leave(self) -> None:
+        if self._running:
+            self.action_cancel()
+            return
+        if self.stage in ("choose", "check", "plan"):
+            self.app.notify(f"Left “{self._title}”: nothing was changed.", timeout=3)
+        self.dismiss()
+
+    def action_cancel(self) -> None:
+        """During a run: ask to stop between two steps. Else ctrl+c is what it is everywhere."""
+        if not self._running:
+            self.app.call_later(self._app.action_quit)
+            return
+        self._cancel.cancel()
+        self._render_apply()
+        self._render_buttons()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.input.id == "override":
+            rule = event.value.strip()
+            known = {
+                check.rule for check in standing_fails(self._checks, self._overridden) if check.overridable
+            }
+            if rule not in known:
+                self._say(f"No failed rule is named {rule!r}.", "$text-warning")
+                return
+            self._overridden.append(rule)
+            event.input.value = ""
+            self._check()
+        elif event.input.id == "typed":
+            self.action_next()
+
+    # -- check --------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._choose is None:
+            return
+        fault = self._choose.fault()
+        if fault:
+            self._say(fault, "$text-warning")
+            return
+        self._busy = True
+        self._render_buttons()
+        prepare = self._choose.prepare(tuple(self._overridden))
+
+        def ask(session: Session) -> Prepared:
+            try:
+                checks, proposal = prepare(session)
+            except AxiomError as error:
+                return Prepared((), None, error.problem)
+            return Prepared(checks, proposal)
+
+        if not self._app.in_background(ask, self._prepared):
+            self._busy = False
+            self._render_buttons()
+
+    def _prepared(self, answer: Prepared) -> None:
+        if not self.is_attached:
+            return
+        self._busy = False
+        self._checks, self._proposal, self._problem = answer.checks, answer.proposal, answer.problem
+        self._enter("check")
+
+    # -- apply --------------------------------------------------------------------------------------------
+
+    def _apply(self) -> None:
+        proposal, plan = self._proposal, self.plan
+        if proposal is None or plan is None or self._running:
+            return
+        typed = self.query_one("#typed", Input).value.strip()
+        if plan.typed_word and typed != plan.typed_word:
+            self._say(f'Type "{plan.typed_word}" to apply this plan.', "$text-warning")
+            self.query_one("#typed").focus()
+            return
+        self._cancel, self._progress, self._running = CancelToken(), Progress(), True
+        self.query_one("#output", RichLog).clear()
+        self._enter("apply")
+        cancel, tell = self._cancel, self._tell
+        threading.Thread(target=proposal.run, args=(tell, cancel, typed), name="plan", daemon=True).start()
+
+    def _tell(self, event: Event) -> None:
+        """Called in the run's thread."""
+        self.post_message(Told(event))
+
+    def on_told(self, message: Told) -> None:
+        event, progress = message.event, self._progress
+        log = self.query_one("#output", RichLog)
+        match event:
+            case StepStarted():
+                progress.states[event.index] = StepState.RUNNING
+                progress.began[event.index], progress.until[event.index] = event.at, event.until
+                progress.waiting = ""
+                log.write(f"▶ {event.title}")
+            case Output():
+                log.write(f"  {event.line}")
+            case Waiting():
+                moment = now()
+                progress.waiting = (
+                    f"Waiting for {event.what} since {clock(event.since, moment)}, "
+                    f"until {event.until.astimezone():%H:%M:%S}."
+                )
+            case StepOverdue():
+                log.write("  The step's deadline is over; it was asked to end.")
+            case StepFinished():
+                progress.states[event.index] = event.result.state
+                progress.took[event.index] = event.result.seconds
+                progress.waiting = ""
+                if event.result.problem is not None:
+                    log.write(f"✗ {event.result.problem}")
+            case PlanChanged():
+                log.write(event.why)
+                for line in event.difference:
+                    log.write(f"  {line}")
+                self._changed(event)
+            case PlanFinished():
+                self._finished(event.result)
+            case _:
+                pass
+        if self.stage == "apply":
+            self._render_apply()
+
+    def _changed(self, event: PlanChanged) -> None:
+        if self._proposal is not None and event.plan is not None:
+            self._proposal = self._proposal.with_plan(event.plan)
+
+    def _finished(self, result: Result) -> None:
+        self._running = False
+        self._result = result
+        self._enter("result")
+
+    def _can_undo(self) -> bool:
+        result = self._result
+        return (
+            result is not None
+            and result.journalled
+            and any(step.state is StepState.DONE for step in result.steps)
+            and self._proposal is not None
+            and not self._proposal.is_undo
+        )
+
+    def _undo(self) -> None:
+        result, proposal = self._result, self._proposal
+        if result is None or proposal is None:
+            return
+        plan_id = result.plan_id
+        self._app.in_background(
+            lambda session: proposal.undo(plan_id),
+            lambda undo: self.app.push_screen(WizardScreen(f"Undo: {self._title}", proposal=undo)),
+        )
+
+    def action_copy_transcript(self) -> None:
+        if self._result is None:
+            return
+        self.app.copy_to_clipboard("\n".join(transcript(self._result)) + "\n")
+        self.app.notify("Copied the transcript by the terminal (OSC 52).")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "copy_transcript":
+            return self.stage == "result"
+        if action == "back":
+            return self.stage in ("check", "plan") and self._choose is not None
+        if action == "next":
+            return self.stage in ("choose", "check", "plan")
+        return True
+
+
+def plan_content(plan: Plan) -> Content:
+    """The plan page: effect first, since that is what the admin decides on, then every step."""
+    parts = [Content.styled(plan.subject.capitalize(), "bold")]
+    if plan.effect:
+        parts.append(Content.styled("\nEffect", "bold $text-accent"))
+        for line in plan.effect:
+            style = "$text-error" if line.startswith(("error:", "critical:")) else ""
+            style = style or ("$text-warning" if line.startswith("warning:") else "")
+            parts.append(Content.styled(f"  {line}", style))
+    parts.append(
+        Content.styled("\nSteps" if plan.steps else "\nThere is nothing to do.", "bold $text-accent")
+    )
+    for number, step in enumerate(plan.steps, start=1):
+        style = "$text-muted" if step.unavailable else ""
+        parts.append(Content.styled(f"{number:3}. {step.title}", style or "bold"))
+        if step.unavailable:
+            parts.append(Content.styled(f"     left to you: {step.unavailable}", "$text-warning"))
+        for command in step.commands:
+            parts += [Content.styled(f"     {line}", "$text-muted") for line in command.splitlines()]
+    if plan.already:
+        parts.append(Content.styled("\nAlready so", "bold $text-accent"))
+        parts += [Content(f"  {line}") for line in plan.already]
+    if plan.has_work:
+        parts.append(Content.styled("\nUndo", "bold $text-accent"))
+        parts += [Content(f"  {line}") for line in undo_words(plan)]
+    return Content("\n").join(parts)
+
+
+_OUTCOMES = {
+    Outcome.DONE: Cell("✓ Done.", Style.OK),
+    Outcome.FAILED: Cell("✗ Failed.", Style.ERROR),
+    Outcome.CANCELLED: Cell("○ Cancelled.", Style.WARN),
+    Outcome.CHANGED: Cell("▲ The world has changed since the plan was made.", Style.WARN),
+    Outcome.REFUSED: Cell("✗ Refused: nothing was changed.", Style.ERROR),
+}
+
+
+def result_content(result: Result) -> Content:
+    """The account: what changed, what was already so, what is left, and the transcript."""
+    said = account(result)
+    parts = [styled(_OUTCOMES[result.outcome])]
+    if result.problem is not None:
+        parts.append(Content.styled(str(result.problem), "$text-warning"))
+    for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
+        if lines:
+            parts.append(Content.styled(f"\n{title}", "bold $text-accent"))
+            parts += [Content(f"  {line}") for line in lines]
+    parts.append(Content.styled("\nTranscript (c copies it)", "bold $text-accent"))
+    parts += [Content.styled(f"  {line}", "$text-muted") for line in transcript(result)]
+    return Content("\n").join(parts)
