@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from axiom_tui.clients import ssh_transport
 from axiom_tui.clients.ssh_auth import Login
@@ -62,23 +63,20 @@ def _open(
                 _shake_hands(transport, host, link, options, interaction, cancelled)
                 done = login.log_in(transport)
             except BaseException:
-                transport.end()
-                link.close()
+                _close(transport, link)
                 raise
             if done:
-                return Opened(host, transport, link.abort, _closing(transport, link))
-            transport.end()
-            link.close()
+                return Opened(host, transport, link.abort, partial(_close, transport, link))
+            _close(transport, link)
     finally:
         login.close()
 
 
-def _closing(transport: Transport, link: Link) -> Callable[[], None]:
-    def close() -> None:
-        transport.end()
-        link.close()
-
-    return close
+def _close(transport: Transport, link: Link) -> None:
+    # Cut first: paramiko's reader looks only every 0.1 s whether it should end.
+    link.abort()
+    transport.end()
+    link.close()
 
 
 def _open_link(
@@ -125,10 +123,7 @@ def _through(jump: Opened, host: HostSettings, options: SshOptions) -> Link:
             " allowLocalPortForwarding in the tailnet's policy).",
         ) from error
 
-    def close() -> None:
-        jump.close()
-
-    return Link(channel, jump.abort, close, str)  # type: ignore[arg-type]
+    return Link(channel, jump.abort, jump.close, str)  # type: ignore[arg-type]
 
 
 def _shake_hands(

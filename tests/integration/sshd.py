@@ -1,4 +1,4 @@
-"""A real sshd with real users and a real sudo, in namespaces of its own, so that the machine is not changed."""
+"""A real sshd with real users and a real sudo, in namespaces of its own: the machine is not changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 PASSWORD = "correct horse 7 battery"
-#: crypt(3) of PASSWORD, with SHA-512.
 _NAMES = ("alice", "bob", "carol", "dave")
 SSHD = "/usr/sbin/sshd"
 
@@ -154,7 +153,7 @@ def keygen(file: Path, *, passphrase: str = "", kind: str = "ed25519") -> Path:
 
 @contextmanager
 def running(data: Path, *, more: str = "") -> Iterator[Sshd]:
-    """Start an sshd with the users alice (sudo with password), bob (without), carol (none), dave (requiretty)."""
+    """Start an sshd. Users: alice (sudo with password), bob (without), carol (no sudo), dave (requiretty)."""
     data.mkdir(exist_ok=True)
     port = free_port()
     _write_accounts(data)
