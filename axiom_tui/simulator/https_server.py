@@ -93,6 +93,7 @@ class HttpsServer:
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._accepting: threading.Thread | None = None
+        self._bell: tuple[socket.socket, socket.socket] | None = None  # ends the wait for connections
         self._forget_faults: Callable[[], None] = lambda: None
         self.port = port
 
@@ -100,6 +101,7 @@ class HttpsServer:
         """Listen; returns when clients can connect."""
         self._stopping.clear()
         self._listener = _listen(self.port)
+        self._bell = socket.socketpair()
         self.port = self._listener.getsockname()[1]
         self._forget_faults = self._faults.on_change(self._follow_faults)
         self._follow_faults()
@@ -115,12 +117,17 @@ class HttpsServer:
             threads = list(self._connections.values())
         if listener:
             listener.close()
+        self._ring()
         self._reset_connections(gently=True)
         self._notice()
         deadline = time.monotonic() + 5.0
         for thread in [*threads, *([self._accepting] if self._accepting else [])]:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
+        self._accepting = None
+        for end in self._bell or ():
+            end.close()
+        self._bell = None
 
     @property
     def stopping(self) -> bool:
@@ -157,6 +164,7 @@ class HttpsServer:
                 self._listener = None
             elif not refuse and not listener:
                 self._listener = _listen(self.port)
+        self._ring()
         if refuse:
             self._reset_connections(gently=False)
         self._notice()
@@ -166,21 +174,25 @@ class HttpsServer:
             self._changed.notify_all()
         self._wake()
 
+    def _ring(self) -> None:
+        if self._bell:
+            with contextlib.suppress(OSError):
+                self._bell[0].send(b"!")
+
     def _accept(self) -> None:
-        while not self._stopping.is_set():
+        bell = self._bell[1] if self._bell else None
+        while bell and not self._stopping.is_set():
             self._follow_expired_faults()
             with self._lock:
                 listener = self._listener
-            if listener is None:
-                self._stopping.wait(_POLL / 4)
-                continue
             try:
-                if not select.select([listener], [], [], _POLL)[0]:
-                    continue
-                raw, _ = listener.accept()
+                ready, _, _ = select.select([bell, *([listener] if listener else [])], [], [], _POLL)
+                if bell in ready:
+                    bell.recv(64)
+                elif listener in ready and listener:
+                    self._serve(listener.accept()[0])
             except (OSError, ValueError):
-                continue  # closed meanwhile, by a fault or by stop
-            self._serve(raw)
+                continue  # the listener was closed meanwhile, by a fault
 
     def _follow_expired_faults(self) -> None:
         with self._lock:
@@ -391,6 +403,7 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.bind(("127.0.0.1", port))
         listener.listen(128)
+        listener.setblocking(False)  # a client may be gone again between select and accept
     except OSError:
         listener.close()
         raise
