@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -32,6 +33,9 @@ FIRST_VERSION = 7_310_000
 
 #: How long the node controller waits for a silent kubelet before it calls the node NotReady.
 GRACE = timedelta(seconds=40)
+
+
+BATCH = 250
 
 
 def utc_now() -> datetime:
@@ -225,38 +229,50 @@ class World:
         return max(0.01, cpu), memory
 
     def _create_cluster(self, machines: list[Machine]) -> None:
-        """Load everything in one go, with versions and uids as if it had grown there over months."""
+        """Load everything as if it had grown there over months; machines in batches, to save memory."""
         moment = self.started
         founded = moment - max((machine.age for machine in machines), default=timedelta(days=1))
-        silent = {machine.node_name: machine for machine in machines if machine.not_ready_for is not None}
-        objects = workloads.place([item for item in machines if item.node_name not in silent], moment)
+        objects = workloads.place([item for item in machines if item.not_ready_for is None], moment)
         objects["namespaces"] = [workloads.namespace(name, founded) for name in inventory.NAMESPACES]
         objects["priorityclasses.scheduling.k8s.io"] = workloads.priority_classes(founded)
-        objects[PODS] = objects.get(PODS, []) + workloads.daemon_pods(machines, moment)
+        self._machines = {machine.node_name: machine for machine in machines}
         objects[EVENTS] = [
             nodes.node_event(name, *event, moment - ago, "Warning")
             for name, ago, event in inventory.PAST_EVENTS
-            if name in {machine.node_name for machine in machines}
+            if name in self._machines
         ]
-        for machine in machines:
-            self._machines[machine.node_name] = machine
-            for plural, manifest in self._node_objects(machine, moment).items():
-                objects.setdefault(plural, []).append(manifest)
-        for name, machine in silent.items():
-            since = moment - (machine.not_ready_for or timedelta()) + GRACE
-            nodes.silence(next(one for one in objects[NODES] if one["metadata"]["name"] == name), since)
-            for pod in objects[PODS]:
-                if pod["spec"]["nodeName"] == name:
-                    workloads.set_ready(pod, False, since)
-            objects[EVENTS].append(
-                nodes.node_event(name, "NodeNotReady", _status_now(name, "NodeNotReady"), CONTROLLER, since)
-            )
-        version = FIRST_VERSION
-        for plural, manifests_of_kind in objects.items():
-            for manifest in manifests_of_kind:
+        version = self._load(objects, FIRST_VERSION)
+        for start in range(0, len(machines), BATCH):
+            objects = defaultdict(list)
+            for machine in machines[start : start + BATCH]:
+                for plural, manifest in self._grown_objects(machine, moment):
+                    objects[plural].append(manifest)
+            version = self._load(objects, version)
+
+    def _load(self, objects: Mapping[str, list[Manifest]], version: int) -> int:
+        """Put the objects into the store, versioned from ``version`` on; the last version."""
+        for plural, of_kind in objects.items():
+            for manifest in of_kind:
                 version += 1
                 manifest["metadata"]["resourceVersion"] = str(version)
-            self.store.load(plural, manifests_of_kind, version)
+            self.store.load(plural, of_kind, version)
+        return version
+
+    def _grown_objects(self, machine: Machine, moment: datetime) -> Iterator[tuple[str, Manifest]]:
+        """All that belongs to one machine, as it is when the world begins."""
+        since = moment - (machine.not_ready_for or timedelta()) + GRACE
+        for plural, manifest in self._node_objects(machine, moment).items():
+            if plural == NODES and machine.not_ready_for is not None:
+                nodes.silence(manifest, since)
+            yield plural, manifest
+        for pod in workloads.daemon_pods([machine], moment):
+            if machine.not_ready_for is not None:
+                workloads.set_ready(pod, False, since)
+            yield PODS, pod
+        if machine.not_ready_for is not None:
+            name = machine.node_name
+            text = _status_now(name, "NodeNotReady")
+            yield EVENTS, nodes.node_event(name, "NodeNotReady", text, CONTROLLER, since)
 
     def _node_objects(self, machine: Machine, moment: datetime) -> dict[str, Manifest]:
         """The node, its Lease and (if it is heard) its metrics, by the store's plural."""
