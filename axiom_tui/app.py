@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.containers import ScrollableContainer
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -24,6 +25,7 @@ from axiom_tui.model.finding import Wizard
 from axiom_tui.model.fleet import Cluster, Fleet, Observation, Row, SourceState, SourceStatus
 from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.start import StartOptions
+from screens import MAIN_SCREENS
 from screens.frame import TABS, FleetScreen, KeyBar, now
 from screens.themes import THEMES, theme_name
 
@@ -99,6 +101,9 @@ class AxiomApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
 
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {**MAIN_SCREENS}
+    DEFAULT_MODE = "nodes"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"show_screen('{mode}')", title, show=False) for key, mode, title in TABS),
         Binding("question_mark", "help", "help", key_display="?"),
@@ -124,11 +129,6 @@ class AxiomApp(App[int]):
             self.register_theme(theme)
 
     # -- from start to end --------------------------------------------------------------------------------
-
-    def get_default_screen(self) -> Screen[None]:
-        from screens.nodes import NodesScreen
-
-        return NodesScreen()
 
     def on_mount(self) -> None:
         self.theme = theme_name(self.settings.theme)
@@ -301,17 +301,9 @@ class AxiomApp(App[int]):
     # -- global keys and the command line -----------------------------------------------------------------
 
     def action_show_screen(self, mode: str) -> None:
-        """Go to a main screen; what stands on top of the present one is left."""
-        while len(self.screen_stack) > 1 and not isinstance(self.screen, FleetScreen):
-            self.pop_screen()
-        if not isinstance(self.screen, FleetScreen) or mode == self.screen.MODE:
-            return
-        self.switch_screen(self._screen(mode))
-
-    def _screen(self, mode: str) -> FleetScreen:
-        from screens import MAIN_SCREENS
-
-        return MAIN_SCREENS[mode]()
+        """Go to a main screen. Each keeps its filter and cursor, and what stands on top of it."""
+        if mode != self.current_mode:
+            self.switch_mode(mode)
 
     def _go(self, mode: str, _: str) -> None:
         self.action_show_screen(mode)
@@ -342,10 +334,14 @@ class AxiomApp(App[int]):
         keys = [
             (self.get_key_display(active.binding), active.binding.tooltip or active.binding.description)
             for active in screen.active_bindings.values()
-            if active.binding.description and active.enabled and not active.binding.system
+            if active.binding.description
+            and active.enabled
+            and not active.binding.system
+            and active.binding.action not in ("app.focus_next", "app.focus_previous")
+            and not isinstance(active.node, ScrollableContainer)
         ]
-        text = getattr(screen, "HELP", "")
-        title = getattr(screen, "MODE", "") or type(screen).__name__
+        text = getattr(screen, "HELP", None) or ""
+        title = getattr(screen, "MODE", "") or "this screen"
         commands = "Commands: " + ", ".join(f":{command.word}" for command in self.commands())
         self.push_screen(HelpScreen(title, keys, f"{text}\n\n{FILTER_HELP}\n\n{commands}\n"))
 

@@ -37,8 +37,8 @@ def _since(finding: Finding, moment: datetime) -> Cell:
 COLUMNS: tuple[Column[Finding], ...] = (
     column("severity", "SEVERITY", 10, lambda finding, _: _SEVERITIES[finding.severity], required=True,
            sort_key=lambda finding: -finding.severity, sort_letter="S"),
-    column("subject", "SUBJECT", 10, lambda finding, _: Cell(finding.subject), max_width=26, required=True,
-           sort_key=lambda finding: finding.subject, sort_letter="N"),
+    column("subject", "SUBJECT", 10, lambda finding, _: Cell(finding.shown), max_width=26, required=True,
+           sort_key=lambda finding: finding.shown, sort_letter="N"),
     column("since", "SINCE", 5, _since, align="right", ages=True, priority=10,
            sort_key=lambda finding: finding.since.timestamp() if finding.since else None, sort_letter="O"),
     column("wizard", "MENDED BY", 9, lambda finding, _: Cell(finding.wizard.value or "-"), priority=5,
@@ -83,7 +83,9 @@ class FindingsScreen(FleetScreen):
         shown = [
             finding
             for finding in fleet.findings
-            if wanted.keeps(f"{finding.severity.word} {finding.subject} {finding.sentence}".lower(), {})
+            if wanted.keeps(
+                f"{finding.severity.word} {finding.shown} {finding.subject} {finding.sentence}".lower(), {}
+            )
         ]
         self.table.empty_text = self._empty_text(fleet)
         self.table.set_rows(shown)

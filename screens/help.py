@@ -35,8 +35,8 @@ class HelpScreen(ModalScreen[None]):
         with Vertical(classes="dialog wide"):
             yield Static(Content(f"Help: {self._title}"), classes="dialog-title")
             with VerticalScroll():
-                yield Static(Content(self._text), classes="help-text")
-                yield Static(Content("\n").join(lines))
+                yield Static(Content("\n").join(lines), classes="help-text")
+                yield Static(Content(self._text))
             yield Static("[b]esc[/b] back", classes="dialog-keys")
 
     def on_mount(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,20 +13,25 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from axiom_tui.model.cells import Cell
 from axiom_tui.model.details import Section
 from screens.frame import styled
 
 LABEL_WIDTH = 14
 
 
-def render_details(name: str, sections: Sequence[Section]) -> Content:
-    """All sections as one text, labels in a column of their own."""
+def render_details(name: str, sections: Sequence[Section], width: int) -> Content:
+    """All sections as one text of ``width`` cells, labels in a column of their own."""
     parts = [Content.styled(name, "bold")]
+    indent = " " * (LABEL_WIDTH + 1)
     for section in sections:
         parts.append(Content.assemble("\n", (section.title, "bold $text-accent")))
         for line in section.lines:
             label = Content.styled(line.label.ljust(LABEL_WIDTH), "$text-muted")
-            parts.append(Content.assemble(label, " ", styled(line.cell)))
+            wrapped = textwrap.wrap(line.cell.text, max(20, width - LABEL_WIDTH - 1)) or [""]
+            first, *rest = (styled(Cell(text, line.cell.style)) for text in wrapped)
+            parts.append(Content.assemble(label, " ", first))
+            parts += [Content.assemble(indent, text) for text in rest]
     return Content("\n").join(parts)
 
 
@@ -45,7 +51,7 @@ class NodeDetails(VerticalScroll):
         yield Static(id="details-text")
 
     def show(self, name: str, sections: Sequence[Section]) -> None:
-        content = render_details(name, sections)
+        content = render_details(name, sections, self.scrollable_content_region.width)
         text = self.query_one("#details-text", Static)
         if text.content != content:
             text.update(content)
@@ -53,6 +59,8 @@ class NodeDetails(VerticalScroll):
 
 class NodeDetailsScreen(Screen[None]):
     """The details on a narrow terminal."""
+
+    HELP = "All that each plane knows of one node, the most urgent first. It stays live while it is open."
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "back", key_display="esc"),

@@ -53,7 +53,7 @@ def _verdict_order(row: Row) -> tuple[int, str]:
 
 #: In the order of screens.md; a lower priority goes first when there is too little room.
 COLUMNS: tuple[Column[Row], ...] = (
-    column("name", "NODE", 8, lambda row, _: cells.name(row), max_width=24, required=True,
+    column("name", "NODE", 10, lambda row, _: cells.name(row), max_width=24, required=True,
            sort_key=lambda row: row.name, sort_letter="N"),
     column("role", "ROLE", 6, lambda row, _: cells.role(row), priority=40,
            sort_key=lambda row: row.role, sort_letter="R"),
@@ -61,16 +61,16 @@ COLUMNS: tuple[Column[Row], ...] = (
            sort_key=lambda row: row.architecture, sort_letter="A"),
     column("status", "STATUS", 10, lambda row, _: cells.status(row), max_width=14, required=True,
            sort_key=lambda row: cells.status(row).text, sort_letter="S"),
-    column("tailnet", "TAILNET", 15, cells.tailnet, max_width=20, priority=95, ages=True,
+    column("tailnet", "TAILNET", 16, cells.tailnet, max_width=20, priority=95, ages=True,
            sort_key=_tailnet_order, sort_letter="T"),
     column("history", "PINGS", 8, lambda row, _: cells.latency_history(row), wide_only=True, priority=1),
     column("pool", "POOL", 10, lambda row, _: cells.pool(row), max_width=14, priority=80,
            sort_key=lambda row: row.pool_found, sort_letter="P"),
-    column("external", "EXTERNAL IP", 11, lambda row, _: cells.external_ip(row), max_width=39, priority=30,
+    column("external", "EXTERNAL IP", 15, lambda row, _: cells.external_ip(row), max_width=39, priority=30,
            sort_key=lambda row: cells.external_ip(row).text, sort_letter="E"),
     column("tailnet-ip", "TAILNET IP", 15, lambda row, _: cells.tailnet_ip(row), wide_only=True, priority=2,
            sort_key=lambda row: cells.tailnet_ip(row).text, sort_letter="I"),
-    column("place", "PLACE", 5, lambda row, _: cells.place(row), max_width=14, priority=50,
+    column("place", "PLACE", 10, lambda row, _: cells.place(row), max_width=14, priority=50,
            sort_key=lambda row: row.place, sort_letter="L"),
     column("k3s", "K3S", 12, lambda row, _: cells.k3s(row), max_width=16, priority=45,
            sort_key=lambda row: cells.k3s(row).text, sort_letter="K"),
@@ -84,7 +84,7 @@ COLUMNS: tuple[Column[Row], ...] = (
            sort_key=lambda row: _seconds(row.device.key_expiry if row.device else None), sort_letter="Y"),
     column("taints", "TAINTS", 8, lambda row, _: cells.taints(row), max_width=40, wide_only=True),
     column("os", "OS", 12, lambda row, _: cells.os_image(row), max_width=24, wide_only=True),
-    column("verdict", "VERDICT", 18, lambda row, _: cells.verdict(row), grow=True, required=True,
+    column("verdict", "VERDICT", 20, lambda row, _: cells.verdict(row), grow=True, required=True,
            sort_key=_verdict_order, sort_letter="V"),
 )  # fmt: skip
 
@@ -119,6 +119,7 @@ class NodesScreen(FleetScreen):
         self._faults_only = False
         self._asked = Asked()
         self._details_of = ""  # key of the row whose details are open
+        self._moved = False  # the cursor stays at the top while rows still come in, until the admin moves it
         self._texts: dict[str, tuple[Row, str]] = {}  # what the filter searches, by key
 
     def compose_body(self) -> ComposeResult:
@@ -142,6 +143,7 @@ class NodesScreen(FleetScreen):
 
     def select(self, key: str) -> None:
         """Put the cursor on this row, if it is shown."""
+        self._moved = True
         self.table.move_cursor(key)
 
     def chosen_rows(self) -> tuple[Row, ...]:
@@ -156,6 +158,8 @@ class NodesScreen(FleetScreen):
         rows = self._filtered(fleet.rows, wanted)
         self.table.empty_text = self._empty_text(fleet, bool(rows))
         self.table.set_rows(rows)
+        if not self._moved and self.table.keys:
+            self.table.move_cursor(self.table.keys[0])
         marked = len(self.table.marked)
         self.query_one(FilterLine).show(len(fleet.rows) - len(rows), marked, self._faults_only)
         self._show_details()
@@ -163,6 +167,12 @@ class NodesScreen(FleetScreen):
     def tick(self) -> None:
         super().tick()
         self.table.tick(now())
+
+    def on_key(self) -> None:
+        self._moved = True
+
+    def on_mouse_down(self) -> None:
+        self._moved = True
 
     def on_filter_line_changed(self) -> None:
         self.refresh_fleet()

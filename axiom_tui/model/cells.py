@@ -59,7 +59,7 @@ def status(row: Row) -> Cell:
     """Ready, NotReady, cordoned, deleting, or that it is no node at all."""
     node = row.node
     if node is None:
-        return Cell("(tailnet only)", Style.DIM)
+        return Cell("○ no node", Style.DIM)
     if node.deleting:
         return Cell("▲ Deleting", Style.WARN)
     if not node.is_ready:

@@ -168,7 +168,7 @@ def _dns(asked: Asked) -> Section:
         cell = Cell("asking …", Style.DIM)
     else:
         cell = Cell(", ".join(asked.dns) or "no address")
-    return Section("DNS", (Line(asked.dns_name, cell),))
+    return Section("DNS", (Line("name", Cell(asked.dns_name)), Line("resolves to", cell)))
 
 
 def _pods(pods: Sequence[Pod]) -> Section:

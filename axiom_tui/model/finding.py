@@ -45,6 +45,11 @@ class Finding:
     short: str = ""
     since: datetime | None = None
     wizard: Wizard = Wizard.NONE
+    name: str = ""  # the subject as the admin writes it
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.subject
 
     @property
     def id(self) -> str:

@@ -6,7 +6,7 @@ Each rule looks at one thing and gives its sentence and its remedy; the table at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from axiom_tui.model.finding import Finding, Severity, Wizard
@@ -59,7 +59,7 @@ RowRule = Callable[[Subject, Context], Iterable[Finding]]
 
 def row_findings(subject: Subject, context: Context) -> tuple[Finding, ...]:
     """All findings of one row, worst first."""
-    found = [finding for rule in ROW_RULES for finding in rule(subject, context)]
+    found = [replace(finding, name=subject.name) for rule in ROW_RULES for finding in rule(subject, context)]
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
 
