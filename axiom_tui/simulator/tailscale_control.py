@@ -181,8 +181,8 @@ class ControlServer(WireServer):
 
     def _device(self, device: Device, everything: bool) -> dict[str, Any]:
         external = device.origin is Origin.SHARED_IN
-        expired = device.is_expired(self._world.now())
-        connected = device.online and device.authorized and not expired
+        # A device that waits for approval is connected: it polls for its approval.
+        connected = device.online and not device.is_expired(self._world.now())
         result: dict[str, Any] = {
             "addresses": list(device.addresses),
             "id": str(device.node_id),
