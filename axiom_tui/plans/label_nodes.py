@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from axiom_tui.clients.kubernetes_wire import NODES
 from axiom_tui.model.fleet import Cluster
 from axiom_tui.model.labels import label_arguments, label_value_fault
 from axiom_tui.model.naming import NamingScheme, Role, natural_key
@@ -83,7 +84,7 @@ class LabelStep(Step):
         self.commands = self._commands(self._wanted)
 
     def is_done(self, run: Run) -> bool:
-        return found_labels(self._client.get_node(self.node)) == self._wanted
+        return found_labels(self._client.get(NODES, self.node)) == self._wanted
 
     def run(self, run: Run) -> None:
         # Look before anything is remembered: what somebody else changed is nothing for us to take back.
@@ -103,7 +104,7 @@ class LabelStep(Step):
         raise self._restless()
 
     def verify(self, run: Run) -> None:
-        found = found_labels(self._client.get_node(self.node))
+        found = found_labels(self._client.get(NODES, self.node))
         if found != self._wanted:
             raise fail(
                 ProblemKind.BROKEN,
@@ -116,14 +117,14 @@ class LabelStep(Step):
         earlier = _earlier(run.earlier)
         if earlier is None:
             return True  # it was cut before it changed anything
-        return found_labels(self._client.get_node(self.node)) == earlier
+        return found_labels(self._client.get(NODES, self.node)) == earlier
 
     def undo(self, run: Run) -> None:
         earlier = _earlier(run.earlier)
         assert earlier is not None  # else it is undone already
         for _ in range(ATTEMPTS):
             run.check()
-            node = self._client.get_node(self.node)
+            node = self._client.get(NODES, self.node)
             found = found_labels(node)
             if node.uid != run.earlier["uid"] or found != self._wanted:
                 raise fail(
@@ -151,7 +152,7 @@ class LabelStep(Step):
 
     def _checked(self) -> Node:
         """The node as it is now; raises CONFLICT if it is not what the plan was made from."""
-        node = self._client.get_node(self.node)
+        node = self._client.get(NODES, self.node)
         found = Premise.of(node)
         if found != self.premise:
             raise fail(
@@ -223,7 +224,7 @@ def fresh_nodes(client: NodeClient, names: Iterable[str]) -> tuple[Node, ...]:
     found = []
     for name in names:
         try:
-            found.append(client.get_node(name))
+            found.append(client.get(NODES, name))
         except AxiomError as error:
             if error.problem.kind is not ProblemKind.MISSING:
                 raise

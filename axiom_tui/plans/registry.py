@@ -10,12 +10,20 @@ from axiom_tui.plans import label_nodes, undo
 from axiom_tui.plans.access import Access
 from axiom_tui.plans.entry import UNDO, Entry
 from axiom_tui.plans.journal import Journal
+from axiom_tui.plans.servicelb import SettleServiceLb
 from axiom_tui.plans.step import Json, Plan
 
 #: Makes the plan of one kind again from its choices. It may look at the world, but decides nothing anew.
 Rebuild = Callable[[Mapping[str, Json], Access], Plan]
 
-KINDS: Mapping[str, Rebuild] = MappingProxyType({label_nodes.KIND: label_nodes.rebuild})
+
+def _label_nodes(choices: Mapping[str, Json], access: Access) -> Plan:
+    client = access.kubernetes
+    final = () if client is None else (SettleServiceLb(client, access.cluster.context),)
+    return label_nodes.rebuild(choices, access, final)
+
+
+KINDS: Mapping[str, Rebuild] = MappingProxyType({label_nodes.KIND: _label_nodes})
 
 
 def rebuild(entry: Entry, journal: Journal, access: Access, kinds: Mapping[str, Rebuild] = KINDS) -> Plan:
