@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -348,6 +349,7 @@ def _guarded(options: argparse.Namespace) -> int:
     except AxiomError as error:
         return _say(str(error.problem))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not disturb the way out
         return INTERRUPTED
     except BrokenPipeError:
         raise

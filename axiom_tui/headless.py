@@ -15,7 +15,7 @@ from axiom_tui import headless_documents as documents
 from axiom_tui import headless_table as tables
 from axiom_tui.config import Settings
 from axiom_tui.model.filtering import Filter, parse_selector
-from axiom_tui.model.fleet import Fleet, Row, SourceState
+from axiom_tui.model.fleet import Fleet, Row, SourceState, SourceStatus
 
 NOTHING_FOUND, FINDINGS, COULD_NOT_LOOK = 0, 1, 2
 
@@ -54,6 +54,13 @@ def run(settings: Settings, options: HeadlessOptions) -> int:
         return watch(settings, options, chosen)
     # A short life: the collector would only walk through thousands of nodes that all stay alive.
     gc.disable()
+    try:
+        return _look_and_print(settings, options, chosen)
+    finally:
+        gc.enable()
+
+
+def _look_and_print(settings: Settings, options: HeadlessOptions, chosen: Choice) -> int:
     from axiom_tui.fleet.oneshot import look
 
     fleet = look(settings, services=options.kind is Kind.FINDINGS)
@@ -62,7 +69,10 @@ def run(settings: Settings, options: HeadlessOptions) -> int:
     sys.stdout.buffer.write(rendered(fleet, options, chosen))
     sys.stdout.flush()
     if options.kind is Kind.NODES:
-        return FINDINGS if any(row.findings for row in chosen.rows(fleet)) else NOTHING_FOUND
+        rows = chosen.rows(fleet)
+        if not rows:
+            say("No node matches the selector." if options.selector else "The cluster has no nodes.")
+        return FINDINGS if any(row.findings for row in rows) else NOTHING_FOUND
     if fleet.findings:
         return FINDINGS
     # Nothing was found, but not everything could be looked at: that is not "nothing found".
@@ -112,10 +122,16 @@ def table_of(fleet: Fleet, options: HeadlessOptions, chosen: Choice) -> tables.T
 
 
 def complain(fleet: Fleet) -> None:
-    """Say what could not be asked, and why. What is not installed or not configured is no complaint."""
+    """Say what could not be asked, and why."""
     for source in fleet.sources:
-        if source.state in (SourceState.FAILED, SourceState.STALE) and source.problem is not None:
+        if source.problem is not None and is_worth_saying(source):
             say(f"{source.name}: {source.problem}")
+
+
+def is_worth_saying(source: SourceStatus) -> bool:
+    """All that failed, and a machine without Tailscale; an optional system that is not set up is not."""
+    failing = source.state in (SourceState.FAILED, SourceState.STALE)
+    return failing or (source.state is SourceState.OFF and source.name == "tailnet")
 
 
 def say(sentence: str) -> None:

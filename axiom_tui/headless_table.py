@@ -10,6 +10,7 @@ from axiom_tui.model import cells
 from axiom_tui.model.cells import Cell, Style
 from axiom_tui.model.finding import Finding, Severity
 from axiom_tui.model.fleet import Row
+from axiom_tui.model.tailnet import PathKind
 from axiom_tui.model.times import clock
 
 GAP = "   "  # as kubectl separates its columns
@@ -53,6 +54,8 @@ NODE_COLUMNS = (
     Column("AGE", cells.node_age, changing=True),
     Column("VERDICT", lambda row, now: cells.verdict(row)),
 )
+#: A direct path falls idle when nothing is sent, and comes back with the next ping.
+_HEALTHY = frozenset({PathKind.DIRECT, PathKind.IDLE, PathKind.SELF})
 FINDING_TITLES = ("SEVERITY", "SUBJECT", "SINCE", "FINDING", "REMEDY")
 
 
@@ -61,10 +64,12 @@ def node_cells(row: Row, now: datetime) -> tuple[Cell, ...]:
 
 
 def node_news(row: Row, now: datetime) -> tuple[object, ...]:
-    """What makes a changed line worth printing: all but ages and latencies."""
+    """What makes a line worth printing again: all but ages, latencies, and healthy paths that come and go."""
     steady = tuple(column.cell(row, now).text for column in NODE_COLUMNS if not column.changing)
     device = row.device
-    return (*steady, device.path if device else None, device.relay if device else None)
+    if device is None or device.path in _HEALTHY:
+        return (*steady, device is not None)
+    return (*steady, device.path, device.relay)
 
 
 def finding_cells(finding: Finding, now: datetime) -> tuple[Cell, ...]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from axiom_tui import headless_documents as documents
 from axiom_tui import headless_table as tables
 from axiom_tui.config import Settings
-from axiom_tui.headless import Choice, HeadlessOptions, Kind, Output, say
+from axiom_tui.headless import Choice, HeadlessOptions, Kind, Output, is_worth_saying, say
 from axiom_tui.model.cells import Cell, Style
 from axiom_tui.model.finding import Finding
 from axiom_tui.model.fleet import Fleet, Row, SourceState
@@ -115,8 +115,7 @@ class Printer:
     def _complain(self, fleet: Fleet) -> None:
         """Each trouble once, and its end."""
         for source in fleet.sources:
-            failing = source.state in (SourceState.FAILED, SourceState.STALE)
-            sentence = str(source.problem) if failing and source.problem else ""
+            sentence = str(source.problem) if source.problem and is_worth_saying(source) else ""
             if sentence and self._said.get(source.name) != sentence:
                 say(f"{source.name}: {sentence}")
                 self._said[source.name] = sentence

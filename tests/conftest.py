@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import signal
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +51,14 @@ def _clean_room(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AXIOM_TUI_STATE", str(home / "state"))
+    # What the door changes for the whole process is as before when the next test begins.
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(logging, "raiseExceptions", logging.raiseExceptions)
+    monkeypatch.setattr(logging, "lastResort", logging.lastResort)
+    interrupt = signal.getsignal(signal.SIGINT)
     yield
+    signal.signal(signal.SIGINT, interrupt)
     from axiom_tui import logs
 
     logs.stop()
