@@ -10,8 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, SelectionList, Static, TextArea
+from textual.widgets import OptionList, Static, TextArea
 from textual.widgets.option_list import Option
+
+from screens.widgets.mark_list import MarkList
 
 
 class TextScreen(ModalScreen[None]):
@@ -92,12 +94,11 @@ class ColumnsScreen(ModalScreen[tuple[str, ...] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static("Columns", classes="dialog-title")
-            yield SelectionList[str](*((Content(title), key, chosen) for key, title, chosen in self._columns))
+            yield MarkList(self._columns)
             yield Static("[b]space[/b] switch   [b]enter[/b] take   [b]esc[/b] back", classes="dialog-keys")
 
     def action_take(self) -> None:
-        chosen = set(self.query_one(SelectionList).selected)
-        self.dismiss(tuple(key for key, _, _ in self._columns if key in chosen))
+        self.dismiss(self.query_one(MarkList).marked)
 
     def action_close(self) -> None:
         self.dismiss(None)

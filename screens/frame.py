@@ -136,6 +136,9 @@ class TroubleLine(Static):
 class KeyBar(Widget):
     """The keys that work here, and the marks that can't be overlooked."""
 
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+
     def render(self) -> Content:
         app: AxiomApp = self.app  # type: ignore[assignment]
         marks = Content(" ").join(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Input, Select, SelectionList, Static
+from textual.widgets import Input, Select, Static
 
 from axiom_tui.model.checks import Check
 from axiom_tui.model.fleet import Fleet, Row
 from axiom_tui.model.labels import label_value_fault
 from axiom_tui.model.rules import Rules
+from screens.widgets.mark_list import MarkList
 from screens.wizard import ChoosePage, WizardScreen
 
 if TYPE_CHECKING:
@@ -41,13 +42,12 @@ class LabelChoices(ChoosePage):
             classes="help-text",
         )
         width = max((len(row.name) for row in self._rows), default=0)
-        yield SelectionList[str](
-            *(
-                (Content(_line(row, width)), row.key, row.key in self._chosen)
+        yield MarkList(
+            [
+                (row.key, _line(row, width), row.key in self._chosen)
                 for row in sorted(self._rows, key=lambda row: row.key not in self._chosen)
-            ),
+            ],
             id="label-nodes",
-            compact=True,
         )
         yield Select(
             [
@@ -76,7 +76,7 @@ class LabelChoices(ChoosePage):
             other.focus()
 
     def fault(self) -> str:
-        if not self.query_one("#label-nodes", SelectionList).selected:
+        if not self.query_one(MarkList).marked:
             return "Mark at least one node (space)."
         if self._pool == OTHER:
             name = self.query_one("#label-other", Input).value.strip()
@@ -89,7 +89,7 @@ class LabelChoices(ChoosePage):
     def prepare(
         self, overridden: Sequence[str]
     ) -> Callable[[Session], tuple[tuple[Check, ...], Proposal | None]]:
-        chosen: list[str] = list(self.query_one("#label-nodes", SelectionList).selected)
+        chosen = self.query_one(MarkList).marked
         pool = self._pool
         pools: dict[str, str] = {}
         by_key = {row.key: row for row in self._rows}

@@ -143,7 +143,7 @@ class WizardScreen(Screen[None]):
         self._cancel = CancelToken()
         self._progress = Progress()
         self._result: Result | None = None
-        self._running = False
+        self._applying = False
         self._busy = False
         self.stage = "choose" if choose is not None else "plan"
 
@@ -183,7 +183,7 @@ class WizardScreen(Screen[None]):
     @property
     def is_running_plan(self) -> bool:
         """Whether a plan runs now: quitting must not cut it."""
-        return self._running
+        return self._applying
 
     @property
     def plan(self) -> Plan | None:
@@ -316,7 +316,7 @@ class WizardScreen(Screen[None]):
             lines.append(line)
         if self._progress.waiting:
             lines.append(Content.styled(self._progress.waiting, "$text-warning"))
-        if self._cancel.cancelled and self._running:
+        if self._cancel.cancelled and self._applying:
             lines.append(Content.styled("Cancelling: the run ends after this step.", "$text-warning"))
         self.query_one("#apply-steps", Static).update(Content("\n").join(lines))
 
@@ -361,7 +361,7 @@ class WizardScreen(Screen[None]):
             self._enter("choose" if self.stage == "check" else "check")
 
     def action_leave(self) -> None:
-        if self._running:
+        if self._applying:
             self.action_cancel()
             return
         if self.stage in ("choose", "check", "plan"):
@@ -370,7 +370,7 @@ class WizardScreen(Screen[None]):
 
     def action_cancel(self) -> None:
         """During a run: ask to stop between two steps. Else ctrl+c is what it is everywhere."""
-        if not self._running:
+        if not self._applying:
             self.app.call_later(self._app.action_quit)
             return
         self._cancel.cancel()
@@ -428,14 +428,14 @@ class WizardScreen(Screen[None]):
 
     def _apply(self) -> None:
         proposal, plan = self._proposal, self.plan
-        if proposal is None or plan is None or self._running:
+        if proposal is None or plan is None or self._applying:
             return
         typed = self.query_one("#typed", Input).value.strip()
         if plan.typed_word and typed != plan.typed_word:
             self._say(f'Type "{plan.typed_word}" to apply this plan.', "$text-warning")
             self.query_one("#typed").focus()
             return
-        self._cancel, self._progress, self._running = CancelToken(), Progress(), True
+        self._cancel, self._progress, self._applying = CancelToken(), Progress(), True
         self.query_one("#output", RichLog).clear()
         self._enter("apply")
         cancel, tell = self._cancel, self._tell
@@ -487,7 +487,7 @@ class WizardScreen(Screen[None]):
             self._proposal = self._proposal.with_plan(event.plan)
 
     def _finished(self, result: Result) -> None:
-        self._running = False
+        self._applying = False
         self._result = result
         self._enter("result")
 

@@ -22,7 +22,13 @@ def label_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
         if line.startswith(("error:", "warning:", "critical:"))
     ]
     if not effects:
-        effects = [Check("effect", CheckState.PASS, "No Service loses a node, an address or its pool.")]
+        effects = [
+            Check(
+                "effect",
+                CheckState.PASS,
+                "No Service loses all its nodes, its address, or its place inside the tailnet.",
+            )
+        ]
     return (*common_checks(means, proposal), *effects)
 
 

@@ -1,0 +1,55 @@
+"""A list of things to mark: ``[x]`` or ``[ ]`` before each, so that no colour is needed to see which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+
+class MarkList(OptionList):
+    """``items``: value, label, marked. ``space`` or a click marks; ``marked`` is in list order."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "mark"),
+        Binding("j", "cursor_down", show=False),
+        Binding("k", "cursor_up", show=False),
+        Binding("a", "mark_all", "mark all or none"),
+    ]
+
+    def __init__(self, items: Sequence[tuple[str, str, bool]], *, id: str | None = None) -> None:
+        self._labels = {value: label for value, label, _ in items}
+        self._marked = {value for value, _, marked in items if marked}
+        super().__init__(
+            *(Option(self._prompt(value), id=value) for value in self._labels), id=id, compact=True
+        )
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        return tuple(value for value in self._labels if value in self._marked)
+
+    def action_mark(self) -> None:
+        if self.highlighted is not None:
+            self._switch(self.get_option_at_index(self.highlighted).id or "")
+
+    def action_mark_all(self) -> None:
+        """Mark all; when all are marked, none."""
+        everything = set(self._labels)
+        self._marked = set() if self._marked == everything else everything
+        for value in self._labels:
+            self.replace_option_prompt(value, self._prompt(value))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._switch(event.option.id or "")
+
+    def _switch(self, value: str) -> None:
+        self._marked ^= {value}
+        self.replace_option_prompt(value, self._prompt(value))
+
+    def _prompt(self, value: str) -> Content:
+        return Content(f"[{'x' if value in self._marked else ' '}] {self._labels[value]}")
