@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,15 +18,15 @@ from axiom_tui.clients.tailscale import LocalTailscale, PingAnswer, TailnetStatu
 from axiom_tui.clients.tailscale_control import HOW_TO_CONFIGURE, NOT_CONFIGURED, ControlApi
 from axiom_tui.fleet.source import Sink, Source, now
 from axiom_tui.fleet.tailnet_merge import merge
-from axiom_tui.fleet.tailnet_pings import Pings
+from axiom_tui.fleet.tailnet_pings import BETWEEN_TRIES, EVERY, PACE, Pings
 from axiom_tui.model.fleet import Observation, SourceState, TailnetSelf
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
 
 SAMPLES = 20  # latencies kept per device
 STATUS_EVERY = 5.0  # seconds
-PING_EVERY = 30.0  # seconds
-CONTROL_EVERY = 60.0  # seconds; no limit is published, one call in 30 s is known to be too much for none
+PINGS_PUBLISHED_EVERY = 1.0  # seconds, while more answers are to come
+CONTROL_EVERY = 60.0  # seconds; Tailscale publishes no limit for this API
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class _Pinged:
 class TailnetView:
     """What both sources know of the tailnet. Thread-safe; publishes only what changed, in the right order."""
 
-    def __init__(self, sink: Sink, *, believed_for: timedelta = timedelta(seconds=2.5 * PING_EVERY)) -> None:
+    def __init__(self, sink: Sink, *, believed_for: timedelta = timedelta(seconds=2.5 * EVERY)) -> None:
         self._sink = sink
         self._believed_for = believed_for
         self._lock = threading.Lock()
@@ -49,6 +50,7 @@ class TailnetView:
         self._control: tuple[TailnetDevice, ...] = ()
         self._pinged: dict[str, _Pinged] = {}
         self._published: tuple[TailnetSelf | None, tuple[TailnetDevice, ...]] = (None, ())
+        self._published_at = float("-inf")  # on the monotonic clock
 
     def see_status(self, status: TailnetStatus) -> None:
         """The daemon answered. Stopped or logged out it sees nobody: then the last good devices stay."""
@@ -61,14 +63,16 @@ class TailnetView:
                 self._self_state = status.self_state
             self._publish()
 
-    def see_ping(self, device_id: str, answer: PingAnswer) -> None:
+    def see_ping(self, device_id: str, answer: PingAnswer, more: bool = False) -> None:
+        """A ping was answered or lost. While ``more`` are to come they are published together."""
         with self._lock:
             before = self._pinged.get(device_id)
             samples = before.latency.samples if before else ()
             at = now()
             latency = Latency((*samples, answer.milliseconds)[-SAMPLES:], at)
             self._pinged[device_id] = _Pinged(answer, latency, at)
-            self._publish()
+            if not more or time.monotonic() - self._published_at > PINGS_PUBLISHED_EVERY:
+                self._publish()
 
     def see_control(self, devices: tuple[TailnetDevice, ...]) -> None:
         with self._lock:
@@ -87,7 +91,7 @@ class TailnetView:
         seen = (self._self_state, merge(local, self._control))
         if seen == self._published:
             return
-        self._published = seen
+        self._published, self._published_at = seen, time.monotonic()
         tailnet, devices = seen
 
         def edit(observation: Observation) -> Observation:
@@ -125,15 +129,16 @@ class TailnetSource(Source):
         matters: Callable[[TailnetDevice], bool],
         find: Callable[[], LocalTailscale] = find_local_api,
         every: float = STATUS_EVERY,
-        ping_every: float = PING_EVERY,
-        between_tries: float = 1.0,
+        ping_every: float = EVERY,
+        between_tries: float = BETWEEN_TRIES,
+        pace: float = PACE,
     ) -> None:
         super().__init__("tailnet", sink)
         self._view = view
         self._matters = matters
         self._find = find
         self._every = every
-        self._pings = Pings(view.see_ping, every=ping_every, between_tries=between_tries)
+        self._pings = Pings(view.see_ping, every=ping_every, between_tries=between_tries, pace=pace)
 
     def observe(self) -> None:
         try:

@@ -23,25 +23,30 @@ EVERY = 30.0  # seconds between two pings of one device
 TRIES = 3  # answers through a relay before the relay is believed
 BETWEEN_TRIES = 1.0  # seconds, as Tailscale's own ping
 BUDGET = 5.0  # seconds for all tries with one device
+PACE = 0.1  # seconds between the starts of two pings: thousands of devices must not cost a core
 
 
 class Pings:
     """Pings each target every `EVERY` seconds in `AT_ONCE` daemon threads.
 
-    ``on_answer(device_id, answer)`` is called in such a thread; an answer without milliseconds is a ping that
-    was lost. That Tailscale cannot be asked at all is the status' news, not an answer.
+    A fleet too big for `PACE` is pinged less often, each device in its turn. ``on_answer(device_id, answer,
+    more)`` is called in such a thread: an answer without milliseconds is a ping that was lost, and ``more``
+    says that other answers will follow soon. That Tailscale cannot be asked at all is the status' news.
     """
 
     def __init__(
         self,
-        on_answer: Callable[[str, PingAnswer], None],
+        on_answer: Callable[[str, PingAnswer, bool], None],
         *,
         every: float = EVERY,
         between_tries: float = BETWEEN_TRIES,
+        pace: float = PACE,
     ) -> None:
         self._on_answer = on_answer
         self._every = every
         self._between_tries = between_tries
+        self._pace = pace
+        self._not_before = 0.0  # the next ping's start, on the monotonic clock
         self._changed = threading.Condition()
         self._ping: Callable[[str], PingAnswer] | None = None
         self._targets: Mapping[str, str] = {}
@@ -81,7 +86,7 @@ class Pings:
             try:
                 answer = self._settle(ping, ip)
                 if not self._stopped.is_set():
-                    self._on_answer(device, answer)
+                    self._on_answer(device, answer, self._more_after(device))
             except AxiomError as error:
                 log.info("ping of %s: %s", ip, error.problem.sentence)
             except Exception:
@@ -100,13 +105,21 @@ class Pings:
                     (due, device) for device, due in self._due.items() if device not in self._under_way
                 ]
                 due, device = min(waiting, default=(0.0, ""))
-                left = due - time.monotonic()
+                now = time.monotonic()
+                left = max(due, self._not_before) - now
                 if device and left <= 0 and self._ping is not None:
                     self._under_way.add(device)
-                    self._due[device] = time.monotonic() + self._every
+                    self._not_before = now + self._pace
+                    self._due[device] = now + self._every
                     return device, self._targets[device], self._ping
                 self._changed.wait(left if device else None)
             return None
+
+    def _more_after(self, device: str) -> bool:
+        """Whether other pings are under way or due, so that their answers follow soon."""
+        with self._changed:
+            now = time.monotonic()
+            return len(self._under_way - {device}) > 0 or any(due <= now for due in self._due.values())
 
     def _settle(self, ping: Callable[[str], PingAnswer], ip: str) -> PingAnswer:
         """Ping until the path is direct, lost, or relayed for good."""

@@ -276,6 +276,21 @@ echo '{json.dumps(RUNNING)}'""")
     assert [device.id for device in status.devices] == ["n0"]
 
 
+def test_the_program_gets_nothing_of_our_input(program: Callable[[str], Path]) -> None:
+    """Our input is the admin's terminal: a program that asked a question there would take our keys."""
+    program('if read -r line; then exit 8; fi\necho \'{"BackendState": "Running"}\'')
+    reader, writer = os.pipe()
+    ours = os.dup(0)
+    try:
+        os.write(writer, b"yes\n")
+        os.dup2(reader, 0)
+        assert CommandLine().status().problem is None
+    finally:
+        os.dup2(ours, 0)
+        for descriptor in (reader, writer, ours):
+            os.close(descriptor)
+
+
 def test_a_program_that_hangs_is_ended_with_its_children(
     program: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def tailnet_source(world: SimulatedTailnet, sink: Sink, view: TailnetView | None
         every=0.03,
         ping_every=0.2,
         between_tries=0.01,
+        pace=0.001,
     )
 
 
@@ -329,6 +330,35 @@ def test_the_last_twenty_samples_are_kept() -> None:
     assert sink.device("wall-a-1").latency.samples == tuple(float(number) for number in range(5, 25))
 
 
+def test_a_burst_of_answers_is_published_together_and_to_its_end() -> None:
+    sink = Sink()
+    view = TailnetView(sink)
+    view.see_status(TailnetStatus(TailnetSelf("Running"), (idle_device(),)))
+    before = sink.changes
+    for number in range(10):
+        view.see_ping("n1", PingAnswer(float(number)), more=True)
+    assert sink.changes == before  # the status was published less than a second ago
+    view.see_ping("n1", PingAnswer(10.0))
+    assert sink.changes == before + 1
+    assert len(sink.device("wall-a-1").latency.samples) == 11
+
+
+def test_pings_start_one_after_the_other() -> None:
+    """A pace that is never reached: the second device waits for its turn, the first is not pinged twice."""
+    line = Line()
+    line.let_go()
+    pings = Pings(line.answer, every=0, pace=3600)
+    pings.watch(line.ping, {"n1": "100.64.0.1", "n2": "100.64.0.2"})
+    try:
+        line.wait(lambda: len(line.answered) == 1)
+        pings.refresh()
+        assert len(line.pinged) == 1
+    finally:
+        pings.stop()
+    end_of_pings()
+    assert len(line.pinged) == 1
+
+
 def idle_device() -> TailnetDevice:
     return TailnetDevice(id="n1", name="wall-a-1", online=True, path=PathKind.IDLE)
 
@@ -361,6 +391,7 @@ class Line:
         self.now = self.most = 0
         self.pinged: list[str] = []
         self.answered: list[str] = []
+        self.more: list[bool] = []
 
     def ping(self, ip: str) -> PingAnswer:
         with self.changed:
@@ -372,8 +403,9 @@ class Line:
             self.now -= 1
             return PingAnswer(1.0, PathKind.DIRECT, endpoint="198.51.100.7:1")
 
-    def answer(self, device: str, _: PingAnswer) -> None:
+    def answer(self, device: str, _: PingAnswer, more: bool) -> None:
         with self.changed:
+            self.more.append(more)
             self.answered.append(device)
             self.changed.notify_all()
 
@@ -389,7 +421,7 @@ class Line:
 
 def test_a_bounded_number_of_pings_at_once() -> None:
     line = Line()
-    pings = Pings(line.answer, every=3600)
+    pings = Pings(line.answer, every=3600, pace=0)
     pings.watch(line.ping, {f"n{number}": f"100.64.0.{number}" for number in range(10)})
     try:
         line.wait(lambda: line.now == AT_ONCE)
@@ -397,6 +429,7 @@ def test_a_bounded_number_of_pings_at_once() -> None:
         line.wait(lambda: len(line.answered) == 10)
         assert line.most == AT_ONCE
         assert sorted(line.answered) == sorted(f"n{number}" for number in range(10))
+        assert line.more[0]
 
         pings.refresh()
         line.wait(lambda: len(line.answered) == 20)
@@ -407,7 +440,7 @@ def test_a_bounded_number_of_pings_at_once() -> None:
 
 def test_pings_do_not_wait_for_each_other_or_hold_up_the_end() -> None:
     line = Line()
-    pings = Pings(line.answer, every=3600)
+    pings = Pings(line.answer, every=3600, pace=0)
     pings.watch(line.ping, {"n1": "100.64.0.1"})
     try:
         line.wait(lambda: line.now == 1)
@@ -430,7 +463,7 @@ def test_a_relayed_answer_is_asked_again_before_it_is_believed() -> None:
     got: list[PingAnswer] = []
     there = threading.Event()
 
-    def keep(_: str, answer: PingAnswer) -> None:
+    def keep(_: str, answer: PingAnswer, more: bool) -> None:
         got.append(answer)
         there.set()
 
