@@ -454,20 +454,21 @@ class Watch(Generic[T]):
         rest: list[bytes] = []  # of a line that is not complete
         try:
             for chunk in self._response.chunks():
-                *lines, tail = chunk.split(b"\n")
+                *lines, beginning = chunk.split(b"\n")
                 for line in lines:
                     rest.append(line)
                     if whole := b"".join(rest).strip():
                         yield whole
                     rest.clear()
-                rest.append(tail)
+                rest.append(beginning)
         except AxiomError as error:
             # Silence is no fault: the next watch tells whether the server still answers.
             if error.problem.kind is ProblemKind.TIMED_OUT:
                 return
             raise
-        if b"".join(rest).strip():
-            raise AxiomError(errors.cut(self._call.asked, self._client._transport.peer))
+        # A stream that was cut has raised; this is a whole answer whose last line has no end.
+        if tail := b"".join(rest).strip():
+            yield tail
 
     def _event(self, line: bytes) -> WatchEvent[T]:
         asked, peer = self._call.asked, self._client._transport.peer
