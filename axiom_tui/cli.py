@@ -164,7 +164,7 @@ def run_config_show(options: argparse.Namespace) -> int:
 
 def run_config_check(options: argparse.Namespace) -> int:
     from axiom_tui.config_command import check
-    from axiom_tui.config_reader import tilde
+    from axiom_tui.config_values import tilde
 
     loaded = _loaded(options)
     if loaded.path is None:
@@ -180,7 +180,7 @@ def run_config_check(options: argparse.Namespace) -> int:
 
 def run_config_init(options: argparse.Namespace) -> int:
     from axiom_tui.config_command import init
-    from axiom_tui.config_reader import tilde
+    from axiom_tui.config_values import tilde
 
     print(f"Wrote {tilde(init(Path(options.config) if options.config else None))}.")
     return 0

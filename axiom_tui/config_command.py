@@ -23,7 +23,8 @@ from axiom_tui.config import (
     misconfigured,
     state_directory,
 )
-from axiom_tui.config_reader import all_keys, format_duration, tilde
+from axiom_tui.config_reader import all_keys
+from axiom_tui.config_values import format_duration, tilde
 from axiom_tui.model.masking import mask
 
 EXAMPLE = "config.example.yaml"

@@ -11,7 +11,6 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,15 +27,13 @@ from axiom_tui.config import (
     misconfigured,
 )
 from axiom_tui.config_checks import check
+from axiom_tui.config_values import convert, expected, listed, tilde
 from axiom_tui.model.masking import looks_secret, looks_secret_for_a_path, mask
 from axiom_tui.model.naming import fold
 from axiom_tui.model.problem import AxiomError
 
 LARGEST_FILE = 1_000_000  # bytes; a settings file has some thousand
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) *(ms|s|m|h|d) *")
-_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,18}")
 #: Mappings whose keys are node names, so that ``WALL-A-3`` and ``wall-a-3`` are one.
 _KEYED_BY_NODE = frozenset({"places", "pools.overrides"})
 
@@ -64,40 +61,6 @@ def read_file(path: Path) -> Loaded:
 def read_text(text: str, path: Path) -> Loaded:
     """Read and check settings; ``path`` names the file in sentences and anchors relative paths."""
     return _Reader(path).read(text)
-
-
-def tilde(path: Path) -> str:
-    """The path as a person writes it, with ``~`` for the own home."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except (ValueError, RuntimeError):
-        return str(path)
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """``30s``, ``1h 30m``, ``14d``, ``250ms``; None for anything else."""
-    position, seconds = 0, 0.0
-    text = text.strip()
-    while match := _DURATION_PART.match(text, position):
-        seconds += float(match[1]) * _UNITS[match[2]]
-        position = match.end()
-    if not text or position != len(text):
-        return None
-    try:
-        return timedelta(seconds=seconds)
-    except OverflowError:
-        return None
-
-
-def format_duration(value: timedelta) -> str:
-    """The shortest spelling that `parse_duration` reads back to the same value."""
-    milliseconds = round(value / timedelta(milliseconds=1))
-    parts = []
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        count, milliseconds = divmod(milliseconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts) or "0s"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,7 +174,7 @@ class _Reader:
             item.name for item in dataclasses.fields(kind) if _is_required(item) and item.name not in values
         ]
         if missing:
-            self._refuse(node, f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing here", key)
+            self._refuse(node, f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} missing here", key)
         return kind(**values)
 
     def _value(self, node: yaml.Node, kind: Any, key: _Key, default: Any) -> Any:
@@ -229,8 +192,8 @@ class _Reader:
         if origin is Mapping:
             return self._mapping(node, arguments[1], key)
         value = self._scalar(node, kind, key)
-        if expected := check(key.schema, value):
-            self._refuse(node, f"expected {expected}, found {_describe(node)}", key)
+        if wanted := check(key.schema, value):
+            self._refuse(node, f"expected {wanted}, found {_describe(node)}", key)
         return value
 
     def _list(self, node: yaml.Node, kind: Any, key: _Key) -> tuple[Any, ...]:
@@ -289,19 +252,19 @@ class _Reader:
         self._refuse(node, f"unknown key; {hint}", full)
 
     def _scalar(self, node: yaml.Node, kind: Any, key: _Key) -> Any:
-        expected = _expected(kind)
+        wanted = expected(kind)
         if not isinstance(node, yaml.ScalarNode):
-            self._refuse(node, f"expected {expected}, found {_describe(node)}", key)
+            self._refuse(node, f"expected {wanted}, found {_describe(node)}", key)
         text = str(node.value)
         if isinstance(kind, type) and (issubclass(kind, (StrEnum, str, Path)) or kind is SecretReference):
             self._no_secret(node, text, key, path=kind in (Path, SecretReference))
-        value = _convert(node, text, kind, self.path)
+        value = convert(node, text, kind, self.path)
         if value is None:
             nearest = ""
             if isinstance(kind, type) and issubclass(kind, StrEnum):
                 close = difflib.get_close_matches(text, list(kind), 1)
                 nearest = f" (did you mean {close[0]}?)" if close else ""
-            self._refuse(node, f"expected {expected}, found {_describe(node)}{nearest}", key)
+            self._refuse(node, f"expected {wanted}, found {_describe(node)}{nearest}", key)
         return value
 
     def _no_secret(self, node: yaml.Node, text: str, key: _Key, *, path: bool = False) -> None:
@@ -319,60 +282,6 @@ class _Reader:
     def _error(self, line: int, key: _Key, what: str) -> AxiomError:
         named = f"{_clean(key.said)}: " if key.said else ""
         return misconfigured(f"{tilde(self.path)}, line {line}: {named}{what}.")
-
-
-def _convert(node: yaml.ScalarNode, text: str, kind: Any, path: Path) -> Any:
-    """The scalar as ``kind``; None if it is none."""
-    tag = node.tag.rsplit(":", 1)[-1]
-    if kind is bool:
-        return text.lower() in ("true", "yes", "on") if tag == "bool" else None
-    if kind is int:
-        return int(text) if tag == "int" and _WHOLE_NUMBER.fullmatch(text) else None
-    if tag != "str":
-        return None
-    if kind is timedelta:
-        return parse_duration(text)
-    if kind is Path:
-        return _path(text, path)
-    if kind is SecretReference:
-        return _reference(text, path)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return next((item for item in kind if item.value == text), None)
-    return text if text.isprintable() else None
-
-
-def _path(text: str, settings_file: Path) -> Path | None:
-    if not text.strip() or not text.isprintable():
-        return None
-    try:
-        return settings_file.parent / Path(text).expanduser()
-    except RuntimeError:  # ~somebody, who is not there
-        return None
-
-
-def _reference(text: str, settings_file: Path) -> SecretReference | None:
-    scheme, _, place = text.partition(":")
-    if scheme == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", place):
-        return SecretReference(scheme, place)
-    if scheme == "file" and (path := _path(place, settings_file)):
-        return SecretReference(scheme, str(path))
-    return None
-
-
-def _expected(kind: Any) -> str:
-    if kind is bool:
-        return "true or false"
-    if kind is int:
-        return "a whole number"
-    if kind is timedelta:
-        return "a duration such as 30s, 5m, 12h or 14d"
-    if kind is Path:
-        return "the path of a file"
-    if kind is SecretReference:
-        return "where the secret is: file:/path or env:NAME"
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return " or ".join(item.value for item in kind) if len(kind) < 3 else f"one of {_listed(kind)}"
-    return "text (numbers, dates, true and false in quotes)"
 
 
 def _describe(node: yaml.Node) -> str:
@@ -400,7 +309,7 @@ def _nearest(name: str, key: str, known: Iterable[str]) -> str:
     elsewhere = [full for full in all_keys(Settings) if full.rsplit(".", 1)[-1] == name]
     if elsewhere:
         return f"the nearest known key is {elsewhere[0]}"
-    return f"known here are {_listed(known)}"
+    return f"known here are {listed(known)}"
 
 
 def all_keys(kind: type[Any], prefix: str = "") -> Iterable[str]:
@@ -452,8 +361,3 @@ def _line(node: yaml.Node) -> int:
 def _has_tab_indent(text: str, line: int) -> bool:
     lines = text.split("\n")
     return any(re.match(r" *\t", item) for item in lines[max(0, line - 2) : line])
-
-
-def _listed(names: Iterable[str]) -> str:
-    *most, last = [str(name) for name in names]
-    return f"{', '.join(most)} and {last}" if most else last

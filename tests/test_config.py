@@ -28,7 +28,8 @@ from axiom_tui.config import (
     with_overrides,
 )
 from axiom_tui.config_checks import CHECKS
-from axiom_tui.config_reader import all_keys, format_duration, parse_duration, read_text
+from axiom_tui.config_reader import all_keys, read_text
+from axiom_tui.config_values import format_duration, parse_duration
 from axiom_tui.model.levels import Level
 from axiom_tui.model.naming import NamingScheme
 from axiom_tui.model.pools import PoolPolicy, PoolPolicyName
