@@ -69,7 +69,7 @@ def node(machine: Machine, now: datetime) -> Manifest:
             created,
             "node",
             labels=node_labels(machine),
-            annotations=_node_annotations(machine),
+            annotations=_node_annotations(machine, now),
             finalizers=["wrangler.cattle.io/node"],
             managedFields=node_fields.managed_fields(
                 machine.role, bool(machine.public_ip), bool(machine.pool), stamp(created), stamp(now)
@@ -136,7 +136,7 @@ def node_arguments(machine: Machine) -> list[str]:
     ]
 
 
-def _node_annotations(machine: Machine) -> dict[str, str]:
+def _node_annotations(machine: Machine, now: datetime) -> dict[str, str]:
     name = machine.node_name
     digest = hashlib.sha256(" ".join(node_arguments(machine)).encode()).hexdigest().upper()
     annotations = {
@@ -152,8 +152,9 @@ def _node_annotations(machine: Machine) -> dict[str, str]:
     if machine.public_ip:
         annotations["k3s.io/external-ip"] = machine.public_ip
     if machine.role is Role.SERVER:
+        last_snapshot = now.replace(hour=now.hour // 12 * 12, minute=0, second=7)  # twice a day
         annotations |= {
-            "etcd.k3s.cattle.io/local-snapshots-timestamp": "2026-11-22T00:00:07Z",
+            "etcd.k3s.cattle.io/local-snapshots-timestamp": stamp(last_snapshot),
             "etcd.k3s.cattle.io/node-address": machine.tailnet_ip,
             "etcd.k3s.cattle.io/node-name": f"{name}-{hashlib.sha256(name.encode()).hexdigest()[:8]}",
         }
@@ -227,6 +228,11 @@ def not_ready_yet(node: Manifest, now: datetime) -> None:
             text += "message:Network plugin returns error: cni plugin not initialized"
             item.update(status="False", reason="KubeletNotReady", message=text, lastTransitionTime=stamp(now))
     _set_taints(node, [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
+
+
+def let_go(node: Manifest) -> None:
+    """What K3s does when it has tidied up after a deleted node."""
+    node["metadata"].pop("finalizers", None)
 
 
 def beat(node: Manifest, now: datetime) -> None:

@@ -117,9 +117,17 @@ class World:
         self._bury(node_name)
 
     def _heard(self, kind: str, plural: str, item: Manifest) -> None:
-        """A node that anybody deletes takes its Lease, its metrics and its pods with it."""
-        if plural == NODES and kind == "DELETED":
-            self._bury(item["metadata"]["name"])
+        """A node that anybody deletes takes its Lease, its metrics and its pods with it.
+
+        K3s holds each Node by finalizers and lets it go once it has tidied up after it.
+        """
+        if plural != NODES:
+            return
+        name = item["metadata"]["name"]
+        if kind == "DELETED":
+            self._bury(name)
+        elif item["metadata"].get("deletionTimestamp") and item["metadata"].get("finalizers"):
+            self._mutate(NODES, name, nodes.let_go)
 
     def _bury(self, node_name: str) -> None:
         with self._lock:

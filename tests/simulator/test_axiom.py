@@ -113,6 +113,19 @@ def test_what_happens_in_the_world_shows_everywhere(axiom: EmbeddedAxiom, tmp_pa
     assert ready == ["Unknown"]
 
 
+def test_a_node_deleted_through_the_api_is_let_go_by_k3s(axiom: EmbeddedAxiom, tmp_path: Path) -> None:
+    node = axiom.store.get(NODES, "wall-a-8")
+    assert node is not None
+    assert node["metadata"]["finalizers"]
+    with kubernetes(axiom.kubeconfig, tmp_path) as client:
+        assert client.delete("/api/v1/nodes/wall-a-8").status_code == 200
+        eventually(
+            lambda: client.get("/api/v1/nodes/wall-a-8").status_code == 404, "the node should go altogether"
+        )
+    assert axiom.world.pods_on("wall-a-8") == []
+    assert "wall-a-8" in peers(axiom)
+
+
 def test_controllers_live_as_long_as_the_services(tmp_path: Path) -> None:
     calls: list[str] = []
 
