@@ -441,20 +441,21 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """One line of the widget, ``y`` cells from its top."""
-        layout, palette = self._current_layout, self._palette
-        if y < HEADER_HEIGHT:
+        """One line of the widget, ``y`` cells from its top; also asked for lines under the scrollbar."""
+        layout, palette, width = self._current_layout, self._palette, self._room.width
+        row = y - HEADER_HEIGHT
+        if row < 0:
             strip = header_strip(layout, palette, sorted_key=self._sort[0], reverse=self._sort[1])
-        elif y - HEADER_HEIGHT < len(self._view.shown):
-            strip = self._view.shown[y - HEADER_HEIGHT].strip(palette)
-        elif not len(self._ordered):
+        elif row < len(self._view.shown):
+            strip = self._view.shown[row].strip(palette)
+        elif row < self._page and not len(self._ordered):
             message = self.empty_text if self._loaded else self.loading_text
-            return message_lines(message, self._room.width, self._page, palette)[y - HEADER_HEIGHT]
+            return message_lines(message, width, self._page, palette)[row]
         else:
-            return Strip.blank(self._room.width, palette.cells[""])
-        if layout.width > self._room.width:
-            return scrolled(strip, self.scroll_offset.x, self._room.width, self._frozen)
-        return strip.extend_cell_length(self._room.width, palette.cells[""])
+            return Strip.blank(width, palette.cells[""])
+        if layout.width > width:
+            return scrolled(strip, self.scroll_offset.x, width, self._frozen)
+        return strip.extend_cell_length(width, palette.cells[""])
 
     @property
     def _palette(self) -> Palette:
