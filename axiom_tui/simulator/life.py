@@ -123,7 +123,7 @@ class Life:
         """One node after the other runs short of memory, and in the next round no longer does."""
         machines = self.world.machines()
         due, count = time.monotonic(), 0
-        while not ending.wait(max(0.0, due - time.monotonic())):
+        while machines and not ending.wait(max(0.0, due - time.monotonic())):
             due += interval
             count += 1
             name = machines[count * 7 % len(machines)].node_name
