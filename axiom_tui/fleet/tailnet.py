@@ -26,6 +26,7 @@ from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
 SAMPLES = 20  # latencies kept per device
 STATUS_EVERY = 5.0  # seconds
 PINGS_PUBLISHED_EVERY = 1.0  # seconds, while more answers are to come
+BELIEVED_FOR = timedelta(seconds=2.5 * EVERY)  # at least
 CONTROL_EVERY = 60.0  # seconds; Tailscale publishes no limit for this API
 
 
@@ -41,9 +42,9 @@ class _Pinged:
 class TailnetView:
     """What both sources know of the tailnet. Thread-safe; publishes only what changed, in the right order."""
 
-    def __init__(self, sink: Sink, *, believed_for: timedelta = timedelta(seconds=2.5 * EVERY)) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._believed_for = believed_for
+        self._believed_for = BELIEVED_FOR
         self._lock = threading.Lock()
         self._self_state: TailnetSelf | None = None
         self._local: tuple[TailnetDevice, ...] = ()
@@ -51,6 +52,11 @@ class TailnetView:
         self._pinged: dict[str, _Pinged] = {}
         self._published: tuple[TailnetSelf | None, tuple[TailnetDevice, ...]] = (None, ())
         self._published_at = float("-inf")  # on the monotonic clock
+
+    def believe_pings_for(self, length: timedelta) -> None:
+        """How long a ping tells the path of an idle peer: longer than the next one takes to come."""
+        with self._lock:
+            self._believed_for = length
 
     def see_status(self, status: TailnetStatus) -> None:
         """The daemon answered. Stopped or logged out it sees nobody: then the last good devices stay."""
@@ -135,6 +141,7 @@ class TailnetSource(Source):
     ) -> None:
         super().__init__("tailnet", sink)
         self._view = view
+        view.believe_pings_for(max(BELIEVED_FOR, timedelta(seconds=2.5 * ping_every)))
         self._matters = matters
         self._find = find
         self._every = every

@@ -366,7 +366,7 @@ def idle_device() -> TailnetDevice:
 def test_a_pings_path_is_believed_for_a_while_and_only_of_an_idle_peer() -> None:
     direct = PingAnswer(8.0, PathKind.DIRECT, endpoint="198.51.100.7:41641")
     sink = Sink()
-    view = TailnetView(sink, believed_for=timedelta(hours=1))
+    view = TailnetView(sink)
     view.see_status(TailnetStatus(TailnetSelf("Running"), (idle_device(),)))
     view.see_ping("n1", direct)
     assert (sink.device("wall-a-1").path, sink.device("wall-a-1").endpoint) == (direct.path, direct.endpoint)
@@ -376,7 +376,8 @@ def test_a_pings_path_is_believed_for_a_while_and_only_of_an_idle_peer() -> None
     assert sink.device("wall-a-1").path is PathKind.OFFLINE
     assert sink.device("wall-a-1").endpoint == ""
 
-    forgetful = TailnetView(sink, believed_for=timedelta(0))
+    forgetful = TailnetView(sink)
+    forgetful.believe_pings_for(timedelta(0))
     forgetful.see_status(TailnetStatus(TailnetSelf("Running"), (idle_device(),)))
     forgetful.see_ping("n1", direct)
     assert sink.device("wall-a-1").path is PathKind.IDLE
