@@ -211,11 +211,11 @@ class KubernetesServer:
             verb not in resource.verbs or wrong_place or (verb == "create") == bool(target.name)
         ):
             raise statuses.method_not_allowed()
+        kind = _content_type(request)
         if method == "PATCH":
-            kind = request.headers.get("content-type", "").partition(";")[0]
             code, body = self._writer.patch(resource, target, query, request.body, kind, manager)
             return _json(code, body)
-        body = decode_body(resource, request.body)
+        body = decode_body(request.body, kind)
         if evicts:
             return _json(*self._writer.evict(target, query, body))
         if method == "POST":
@@ -229,7 +229,7 @@ class KubernetesServer:
     def _review(self, who: Identity, request: Request, resource: Resource, query: Query) -> Answer:
         if request.method != "POST":
             raise statuses.method_not_allowed()
-        body = decode_body(resource, request.body)
+        body = decode_body(request.body, _content_type(request))
         manager = _manager(request, query)
         return _json(201, review(self.access, who, resource, body, manager, self.store.clock()))
 
@@ -276,6 +276,10 @@ def _manager(request: Request, query: Query) -> str:
     """The field manager: as named, or else the client program's name before the first slash."""
     agent = request.headers.get("user-agent", "").partition("/")[0]
     return query.text("fieldManager") or agent or "unknown"
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip()
 
 
 def _json(code: int, body: Any, headers: dict[str, str] | None = None) -> Answer:

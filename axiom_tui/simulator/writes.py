@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from axiom_tui.simulator import managed_fields, patches, selectors, server_side_apply, statuses
+from axiom_tui.simulator import managed_fields, patches, protobuf, selectors, server_side_apply, statuses
 from axiom_tui.simulator.admission import admit_new, admit_update
 from axiom_tui.simulator.requests import Query, Target
 from axiom_tui.simulator.resources import Resource
@@ -320,12 +320,20 @@ class Writer:
         return healthy, wanted, healthy - wanted
 
 
-def decode_body(resource: Resource, body: bytes) -> Json:
-    """The object in a request's body; raises the 400 that names what cannot be read."""
-    obj = patches.decode_object(body, "couldn't get version/kind; json parse error: ") if body else {}
-    if not obj:
+def decode_body(body: bytes, content_type: str) -> Json:
+    """The object in a request's body (none: empty); raises the 400 or 415 that says what is wrong."""
+    if not body:
         return {}
-    return obj
+    if content_type == protobuf.CONTENT_TYPE:
+        return protobuf.decode(body)
+    if content_type == "application/yaml":
+        return _decode_yaml(body)
+    if content_type not in ("", "application/json"):
+        raise statuses.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"application/json, application/yaml, {protobuf.CONTENT_TYPE}"
+        )
+    return patches.decode_object(body, "couldn't get version/kind; json parse error: ")
 
 
 def _decode_yaml(body: bytes) -> Json:
