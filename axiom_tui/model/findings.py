@@ -59,8 +59,9 @@ RowRule = Callable[[Subject, Context], Iterable[Finding]]
 
 def row_findings(subject: Subject, context: Context) -> tuple[Finding, ...]:
     """All findings of one row, worst first."""
-    found = [replace(finding, name=subject.name) for rule in ROW_RULES for finding in rule(subject, context)]
-    return tuple(sorted(found, key=lambda finding: -finding.severity))
+    found = [finding for rule in ROW_RULES for finding in rule(subject, context)]
+    found.sort(key=lambda finding: -finding.severity)
+    return tuple(replace(finding, name=subject.name) for finding in found)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

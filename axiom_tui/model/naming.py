@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 #: RFC 1123 label, as Kubernetes demands of a node name part; the whole name may hold dots.
 _RFC1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -59,14 +60,19 @@ class NamingScheme:
         return f"{self.prefix(role)}{max(numbers, default=0) + 1}"
 
     def _match(self, name: str) -> tuple[Role, int] | None:
-        folded = fold(name)
-        for role in Role:
-            prefix = self.prefix(role).lower()
-            digits = folded[len(prefix) :]
-            if folded.startswith(prefix) and digits.isascii() and digits.isdigit():
-                # Leading zeros would make two spellings of one number.
-                return (role, int(digits)) if str(int(digits)) == digits else None
-        return None
+        return _match(self, name)
+
+
+@lru_cache(maxsize=32768)  # asked for every node at every join
+def _match(scheme: NamingScheme, name: str) -> tuple[Role, int] | None:
+    folded = fold(name)
+    for role in Role:
+        prefix = scheme.prefix(role).lower()
+        digits = folded[len(prefix) :]
+        if folded.startswith(prefix) and digits.isascii() and digits.isdigit():
+            # Leading zeros would make two spellings of one number.
+            return (role, int(digits)) if str(int(digits)) == digits else None
+    return None
 
 
 def host_name_fault(name: str) -> str | None:

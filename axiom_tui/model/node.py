@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -170,17 +171,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_tailnet_ip(text: str) -> bool:
     """Whether the address lies in a tailnet's ranges; False for text that is no address."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return address in (TAILNET_V4 if address.version == 4 else TAILNET_V6)
+    return _kind(text) == "tailnet"
 
 
 def is_public_ip(text: str) -> bool:
     """Whether the address can be reached from the internet: global, and not of the tailnet."""
+    return _kind(text) == "public"
+
+
+@lru_cache(maxsize=32768)  # asked for every node at every join
+def _kind(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return address.is_global and not is_tailnet_ip(text)
+        return "none"
+    if address in (TAILNET_V4 if address.version == 4 else TAILNET_V6):
+        return "tailnet"
+    return "public" if address.is_global else "private"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?([-+].*)?")
 
@@ -20,11 +21,16 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> Version | None:
         """Read a version; None for text that is none."""
-        match = _VERSION.fullmatch(text.strip())
-        if match is None:
-            return None
-        build = re.search(r"\+k3s(\d+)", match[4] or "")
-        return cls(int(match[1]), int(match[2]), int(match[3] or 0), int(build[1]) if build else 0)
+        return _parse(text)
+
+
+@lru_cache(maxsize=1024)  # a fleet has thousands of nodes and a handful of versions
+def _parse(text: str) -> Version | None:
+    match = _VERSION.fullmatch(text.strip())
+    if match is None:
+        return None
+    build = re.search(r"\+k3s(\d+)", match[4] or "")
+    return Version(int(match[1]), int(match[2]), int(match[3] or 0), int(build[1]) if build else 0)
 
 
 def minors_behind(kubelet: Version, server: Version) -> int:
