@@ -14,7 +14,7 @@ from pathlib import Path
 
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.plans.identity import Identity
-from axiom_tui.plans.lock import Holder, LockHeld, OnWaiting
+from axiom_tui.plans.lock import Holder, IsDead, LockHeld, OnWaiting
 from axiom_tui.plans.step import CancelToken, Right
 
 POLL = 0.5  # seconds between two tries while waiting
@@ -67,7 +67,7 @@ class FileLock:
         plan_id: str,
         *,
         wait: float = 0.0,
-        dead_session: str = "",
+        is_dead: IsDead | None = None,
         cancel: CancelToken | None = None,
         on_waiting: OnWaiting | None = None,
     ) -> None:

@@ -277,7 +277,7 @@ def _plan(
         cluster=cluster,
         steps=(*steps, *(final if steps else ()), *config),
         effect=effect,
-        rights=RIGHTS,
+        rights=(*RIGHTS, *(right for step in final for right in step.rights)),
         choices={
             "steps": {step.node: {"pool": step.pool, **_recorded(step.premise)} for step in steps},
             "labelled": dict(labelled),

@@ -71,6 +71,8 @@ class LockHeld(AxiomError):
 
 
 OnWaiting = Callable[[str, datetime, datetime], None]
+#: Whether the process that ran a plan (plan id, session) is known to have ended, without doubt.
+IsDead = Callable[[str, str], bool]
 
 
 class Lock(Protocol):
@@ -96,14 +98,13 @@ class Lock(Protocol):
         plan_id: str,
         *,
         wait: float = 0.0,
-        dead_session: str = "",
+        is_dead: IsDead | None = None,
         cancel: CancelToken | None = None,
         on_waiting: OnWaiting | None = None,
     ) -> None:
         """Take it, waiting up to ``wait`` seconds for it. Raises `LockHeld`, or CANCELLED.
 
-        An expired lock is taken over. ``dead_session`` is a session that is known to have ended: what it
-        left behind for this same plan counts as expired at once.
+        An expired lock is taken over; one whose holder is known to be dead, at once (``is_dead``).
         """
         ...
 
@@ -182,7 +183,7 @@ class LeaseLock:
         plan_id: str,
         *,
         wait: float = 0.0,
-        dead_session: str = "",
+        is_dead: IsDead | None = None,
         cancel: CancelToken | None = None,
         on_waiting: OnWaiting | None = None,
     ) -> None:
@@ -195,7 +196,7 @@ class LeaseLock:
             sent = self._clock()
             lease = self._get()
             holder = None if lease is None or not lease.holder else self._holder(lease)
-            dead = lease is not None and bool(dead_session) and _left_by(lease, dead_session, plan_id)
+            dead = lease is not None and is_dead is not None and is_dead(*_taken_by(lease))
             if holder is None or holder.expired or dead:
                 try:
                     return self._take(lease, what_for, plan_id, sent)
@@ -241,7 +242,7 @@ class LeaseLock:
         return replace(lease, holder="", duration=1, renewed=self._server_now())
 
     def _is_ours(self, found: Lease, ours: Lease) -> bool:
-        return bool(found.holder) and _left_by(found, self._identity.session, ours.annotations[PLAN])
+        return bool(found.holder) and _taken_by(found) == (ours.annotations[PLAN], self._identity.session)
 
     def _take(self, lease: Lease | None, what_for: str, plan_id: str, sent: float) -> None:
         now = self._server_now()
@@ -354,8 +355,9 @@ def _duration(lease: Lease) -> int:
     return lease.duration or DURATION
 
 
-def _left_by(lease: Lease, session: str, plan_id: str) -> bool:
-    return lease.annotations.get(SESSION) == session and lease.annotations.get(PLAN) == plan_id
+def _taken_by(lease: Lease) -> tuple[str, str]:
+    """For which plan, and by which session."""
+    return lease.annotations.get(PLAN, ""), lease.annotations.get(SESSION, "")
 
 
 def _held(holder: Holder, now: datetime) -> Problem:

@@ -159,16 +159,14 @@ class Runner:
                 ]
                 return Outcome.DONE, None
             self._check_rights()
-            dead_session = ""
             if resuming:
                 progress.entry, progress.writer = self._journal.reopen(progress.plan_id, self._masker)
                 _same_plan(progress.entry, progress.plan)
-                dead_session = progress.entry.session
             self._lock.acquire(
                 self._masker(progress.plan.subject),
                 progress.plan_id,
                 wait=self._wait_for_lock,
-                dead_session=dead_session,
+                is_dead=lambda plan_id, session: self._is_dead(progress, plan_id, session),
                 cancel=self.cancel,
                 on_waiting=lambda what, since, until: self._emit(
                     Waiting(-1, self._masker(what), since, until)
@@ -327,6 +325,19 @@ class Runner:
             except AxiomError as error:
                 lines = (masked(error.problem, self._masker).sentence,)
         self._emit(PlanChanged(problem.sentence, lines, fresh, _now()))
+
+    def _is_dead(self, progress: _Progress, plan_id: str, session: str) -> bool:
+        """Whether a process of this workstation left the lock behind: then it need not run out first.
+
+        The journal proves it: a process holds its plan's file for longer than the lock, until it ends.
+        """
+        if progress.entry is not None and plan_id == progress.plan_id:
+            return session == progress.entry.session  # the file is ours now, so nobody else runs this plan
+        try:
+            entry = self._journal.load(plan_id) if plan_id else None
+        except AxiomError:
+            return False  # not a plan of this workstation
+        return entry is not None and not entry.running and bool(session) and entry.session == session
 
     def _release(self, progress: _Progress) -> None:
         try:

@@ -186,6 +186,8 @@ class Step(ABC):
     deadline: float = 60.0
     interruptible: bool = False
     unavailable: str = ""
+    #: What it needs to be allowed; plans add it to their own rights.
+    rights: tuple[Right, ...] = ()
     #: Undone after all other steps, not before them: it lets the outside catch up with what they did.
     settles: bool = False
 

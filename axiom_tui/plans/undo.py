@@ -55,7 +55,8 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
     final: list[str] = []
     for step in _backwards(original.steps):
         found = entry.step(step.key)
-        if found is None or not found.begun:
+        # What lets the outside catch up belongs to every undo, even if the plan was cut before it.
+        if found is None or not (found.begun or step.settles):
             continue
         if step.reversible:
             steps.append(UndoStep(step, found))

@@ -237,14 +237,19 @@ def test_waiting_ends_at_its_deadline_or_by_cancel(leases: MemoryLeases, lock_of
     assert caught.value.problem.kind is ProblemKind.CANCELLED
 
 
-def test_what_our_own_dead_process_left_is_taken_at_once(leases: MemoryLeases, lock_of: Make) -> None:
+def test_what_a_dead_process_left_is_taken_at_once(leases: MemoryLeases, lock_of: Make) -> None:
     lock_of(ANNA).acquire("a", PLAN_A)
     again = Identity("anna", "desk", 12)
-    with pytest.raises(LockHeld):  # another plan of that process may be alive
-        lock_of(again).acquire("a", "another plan", dead_session=ANNA.session)
+    asked: list[tuple[str, str]] = []
+
+    def is_alive(plan_id: str, session: str) -> bool:
+        asked.append((plan_id, session))
+        return False
+
     with pytest.raises(LockHeld):
-        lock_of(again).acquire("a", PLAN_A, dead_session="another session")
-    lock_of(again).acquire("a", PLAN_A, dead_session=ANNA.session)
+        lock_of(again).acquire("b", PLAN_B, is_dead=is_alive)
+    assert asked == [(PLAN_A, ANNA.session)]
+    lock_of(again).acquire("b", PLAN_B, is_dead=lambda plan_id, session: True)
     assert leases.lease is not None
     assert leases.lease.annotations[SESSION] == again.session
 

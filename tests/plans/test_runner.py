@@ -483,7 +483,11 @@ def test_resume_after_a_failure_finishes_under_the_same_id(folder: Path, state: 
     assert result.outcome is Outcome.DONE
     assert result.plan_id == failed.plan_id
     assert result.steps[0].earlier_run
-    assert lock.dead_session == ANNA.session
+    assert lock.is_dead is not None
+    assert lock.is_dead(entry.plan_id, ANNA.session)
+    assert not lock.is_dead(entry.plan_id, BERT.session)
+    assert not lock.is_dead("a plan of another machine", BERT.session)
+    assert not lock.is_dead("", "")
     after = journal.load(failed.plan_id)
     assert (after.runs, after.user, after.outcome) == (2, "bert", Outcome.DONE)
     assert len(journal.entries()) == 1

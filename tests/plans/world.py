@@ -15,7 +15,7 @@ from axiom_tui.plans.access import Access
 from axiom_tui.plans.events import Event, PlanFinished, Result
 from axiom_tui.plans.identity import Identity
 from axiom_tui.plans.journal import Journal
-from axiom_tui.plans.lock import Holder, OnWaiting
+from axiom_tui.plans.lock import Holder, IsDead, OnWaiting
 from axiom_tui.plans.runner import Runner
 from axiom_tui.plans.step import CancelToken, Json, Plan, Right, Run, Step
 
@@ -122,7 +122,7 @@ class FreeLock:
         self.rights = rights
         self.lost: Problem | None = None
         self.held = False
-        self.dead_session = ""
+        self.is_dead: IsDead | None = None
 
     def look(self) -> Holder | None:
         return None
@@ -133,12 +133,12 @@ class FreeLock:
         plan_id: str,
         *,
         wait: float = 0.0,
-        dead_session: str = "",
+        is_dead: IsDead | None = None,
         cancel: CancelToken | None = None,
         on_waiting: OnWaiting | None = None,
     ) -> None:
         self.held = True
-        self.dead_session = dead_session
+        self.is_dead = is_dead
 
     def release(self) -> None:
         self.held = False
