@@ -204,19 +204,13 @@ class KubernetesServer:
 
     def _write(self, request: Request, resource: Resource, target: Target, query: Query) -> Answer:
         method, manager = request.method, _manager(request, query)
-        verb = question(method, target, query).verb
-        wrong_place = resource.namespaced and not target.namespace
-        evicts = target.subresource == "eviction" and method == "POST"
-        if not evicts and (
-            verb not in resource.verbs or wrong_place or (verb == "create") == bool(target.name)
-        ):
-            raise statuses.method_not_allowed()
+        _check_method(resource, target, question(method, target, query).verb)
         kind = _content_type(request)
         if method == "PATCH":
             code, body = self._writer.patch(resource, target, query, request.body, kind, manager)
             return _json(code, body)
         body = decode_body(request.body, kind)
-        if evicts:
+        if target.subresource == "eviction":
             return _json(*self._writer.evict(target, query, body))
         if method == "POST":
             return _json(*self._writer.create(resource, target, query, body, manager))
@@ -270,6 +264,18 @@ class KubernetesServer:
         if body is None:
             raise PlainTextError(404, "404 page not found\n")
         return _json(200, body)
+
+
+def _check_method(resource: Resource, target: Target, verb: str) -> None:
+    """Raise the 405 of a verb that this place does not know."""
+    known: tuple[str, ...] = resource.verbs
+    for part in resource.subresources:
+        if part.name == target.subresource:
+            known = part.verbs
+    of_collection = verb in ("create", "deletecollection") and not target.subresource
+    nowhere = resource.namespaced and not target.namespace
+    if verb not in known or nowhere or of_collection == bool(target.name):
+        raise statuses.method_not_allowed()
 
 
 def _manager(request: Request, query: Query) -> str:

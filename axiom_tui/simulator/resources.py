@@ -78,7 +78,6 @@ class Resource:
 
 
 _STATUS = (Subresource("status"),)
-_SCALED = (Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status"))
 _NODE_INFO = (
     "machineID",
     "systemUUID",
@@ -274,7 +273,7 @@ STANDARD: tuple[Resource, ...] = (
         group="apps",
         short_names=("deploy",),
         categories=("all",),
-        subresources=_SCALED,
+        subresources=_STATUS,
         storage_hash="8aSe+NMegvE=",
         zero={"spec": {"selector": None, "template": _POD_TEMPLATE, "strategy": {}}, "status": {}},
         has_generation=True,
@@ -285,7 +284,7 @@ STANDARD: tuple[Resource, ...] = (
         group="apps",
         short_names=("rs",),
         categories=("all",),
-        subresources=_SCALED,
+        subresources=_STATUS,
         storage_hash="P1RzHs8/mWQ=",
         zero={"spec": {"selector": None, "template": _POD_TEMPLATE}, "status": {"replicas": 0}},
         has_generation=True,
@@ -296,7 +295,7 @@ STANDARD: tuple[Resource, ...] = (
         group="apps",
         short_names=("sts",),
         categories=("all",),
-        subresources=_SCALED,
+        subresources=_STATUS,
         storage_hash="H+vl74LkKdo=",
         zero={
             "spec": {
