@@ -7,6 +7,7 @@ Exit codes: 0 all is well, 1 there are findings, 2 it could not be done (one sen
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -308,6 +309,17 @@ def _run(start: StartOptions) -> int:
 
 
 def _headless(options: argparse.Namespace, kind: str) -> int:
+    if options.watch:
+        return _run_headless(options, kind)
+    # A short life: the collector would only walk again and again over modules and nodes that all stay.
+    gc.disable()
+    try:
+        return _run_headless(options, kind)
+    finally:
+        gc.enable()
+
+
+def _run_headless(options: argparse.Namespace, kind: str) -> int:
     from axiom_tui.headless import HeadlessOptions, Kind, Output, run
 
     loaded = _loaded(options)

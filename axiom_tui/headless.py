@@ -6,12 +6,10 @@ asked is one line each on stderr.
 
 from __future__ import annotations
 
-import gc
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
-from axiom_tui import headless_documents as documents
 from axiom_tui import headless_table as tables
 from axiom_tui.config import Settings
 from axiom_tui.model.filtering import Filter, parse_selector
@@ -52,15 +50,6 @@ def run(settings: Settings, options: HeadlessOptions) -> int:
         from axiom_tui.headless_watch import watch
 
         return watch(settings, options, chosen)
-    # A short life: the collector would only walk through thousands of nodes that all stay alive.
-    gc.disable()
-    try:
-        return _look_and_print(settings, options, chosen)
-    finally:
-        gc.enable()
-
-
-def _look_and_print(settings: Settings, options: HeadlessOptions, chosen: Choice) -> int:
     from axiom_tui.fleet.oneshot import look
 
     fleet = look(settings, services=options.kind is Kind.FINDINGS)
@@ -101,6 +90,9 @@ def rendered(fleet: Fleet, options: HeadlessOptions, chosen: Choice) -> bytes:
     """The fleet, or its findings, in the format asked for."""
     if options.output is Output.TABLE:
         return table_of(fleet, options, chosen).render().encode(errors="replace")
+    # Their types take time to build, and a table needs none of them.
+    from axiom_tui import headless_documents as documents
+
     document = (
         documents.node_list(fleet, chosen.rows(fleet))
         if options.kind is Kind.NODES

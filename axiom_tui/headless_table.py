@@ -93,9 +93,12 @@ class Table:
 
     def line(self, line: Iterable[Cell]) -> str:
         """One line with its end; text from outside cannot steer the terminal."""
+        cells_and_widths = zip(line, self._widths, strict=True)
+        if not self._color:
+            text = GAP.join([cell.text.ljust(width) for cell, width in cells_and_widths])
+            return printable(text).rstrip() + "\n"
         parts = [
-            self._painted(printable(cell.text).ljust(width), cell.style)
-            for cell, width in zip(line, self._widths, strict=True)
+            self._painted(printable(cell.text).ljust(width), cell.style) for cell, width in cells_and_widths
         ]
         return GAP.join(parts).rstrip() + "\n"
 
