@@ -297,7 +297,8 @@ def _start_app(options: argparse.Namespace, loaded: Loaded, demo: DemoOptions | 
     if options.no_color:
         os.environ["NO_COLOR"] = "1"
     overrides = _demo_overrides(options) if demo else _overrides(options)
-    log_file, trouble = _start_log(options)
+    # On a screen a line on stderr would be noise: the app says it, once it is there.
+    log_file, trouble = _start_log(options, lambda sentence: None)
     start = StartOptions(loaded, overrides, options.debug, demo, log_file, trouble)
     return _run(start)
 
@@ -323,7 +324,7 @@ def _run_headless(options: argparse.Namespace, kind: str) -> int:
     from axiom_tui.headless import HeadlessOptions, Kind, Output, run
 
     loaded = _loaded(options)
-    _, trouble = _start_log(options)
+    _, trouble = _start_log(options, _say)
     if trouble:
         _say(trouble)
     asked = HeadlessOptions(
@@ -337,14 +338,14 @@ def _run_headless(options: argparse.Namespace, kind: str) -> int:
     return run(loaded.settings, asked)
 
 
-def _start_log(options: argparse.Namespace) -> tuple[Path | None, str]:
-    """Open the log; without one the work goes on, and it is said."""
+def _start_log(options: argparse.Namespace, say: Callable[[str], object]) -> tuple[Path | None, str]:
+    """Open the log; without one the work goes on, and it is said. ``say`` gets the defects of threads."""
     from axiom_tui import logs
     from axiom_tui.config import state_directory
     from axiom_tui.model.problem import AxiomError
 
     logs.quiet()
-    logs.watch_threads(lambda sentence: print(sentence, file=sys.stderr))
+    logs.watch_threads(say)
     try:
         return logs.start(state_directory(), debug=options.debug), ""
     except AxiomError as error:
@@ -371,7 +372,7 @@ def _guarded(options: argparse.Namespace) -> int:
         from axiom_tui import logs
 
         if logs.current() is None:
-            _start_log(options)
+            _start_log(options, _say)
         logging.getLogger(__name__).exception("defect in %s", options.command or "the app")
         file = logs.current()
         where = f"{file} has the details" if file else f"{error}, and no log could be written"
