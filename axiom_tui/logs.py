@@ -95,7 +95,7 @@ def _handlers() -> list[_PrivateFile]:
     return [item for item in logging.getLogger().handlers if isinstance(item, _PrivateFile)]
 
 
-def watch_threads(say: Callable[[str], None]) -> None:
+def watch_threads(say: Callable[[str], object]) -> None:
     """Log what a thread did not catch, and say it in one sentence instead of printing a traceback.
 
     ``say`` is called in the failing thread.
