@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from axiom_tui.simulator.faults import Faults
-from axiom_tui.simulator.pki import Authority
+from axiom_tui.simulator.pki import Authority, KeyPair
 
 _HANDSHAKE_SECONDS = 10.0
 _POLL = 0.2  # seconds between looks for faults that ended by themselves
@@ -79,13 +79,14 @@ class HttpsServer:
         answer: Callable[[Request], Answer],
         faults: Faults,
         authority: Authority,
+        serving: KeyPair,
         *,
         port: int = 0,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._answer = answer
         self._faults = faults
-        self._context = _server_context(authority)
+        self._context = _server_context(authority, serving)
         self._wake = wake
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -382,15 +383,14 @@ def _subject(connection: ssl.SSLSocket) -> tuple[str, tuple[str, ...]]:
     return user, tuple(groups)
 
 
-def _server_context(authority: Authority) -> ssl.SSLContext:
+def _server_context(authority: Authority, serving: KeyPair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    pair = authority.serving()
     # The ssl module reads keys from files only; this one lives for a moment, for its owner alone.
     with tempfile.TemporaryDirectory(prefix="axiom-") as directory:
         path = Path(directory) / "serving.pem"
         path.touch(mode=0o600)
-        path.write_bytes(pair.certificate + pair.key)
+        path.write_bytes(serving.certificate + serving.key)
         context.load_cert_chain(path)
     context.load_verify_locations(cadata=authority.certificate.decode())
     context.verify_mode = ssl.CERT_OPTIONAL

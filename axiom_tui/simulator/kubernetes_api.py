@@ -15,7 +15,7 @@ from axiom_tui.simulator import discovery, statuses
 from axiom_tui.simulator.access import BAD_TOKEN, Access, Identity, review
 from axiom_tui.simulator.faults import Fault, Faults
 from axiom_tui.simulator.https_server import Answer, Cut, HttpsServer, Request
-from axiom_tui.simulator.pki import Authority
+from axiom_tui.simulator.pki import Authority, KeyPair
 from axiom_tui.simulator.reads import Reader
 from axiom_tui.simulator.requests import Query, Target, parse, question
 from axiom_tui.simulator.resources import REVIEWS, Resource
@@ -37,7 +37,8 @@ class KubernetesServer:
     """An API server on 127.0.0.1. ``port`` 0 takes a free one; `url` names it after `start`.
 
     ``bootstrap`` creates at `start` what a real server creates by itself: the system namespaces and
-    priority classes. ``bookmark_interval`` is in seconds.
+    priority classes. ``bookmark_interval`` is in seconds. ``serving`` is the server's certificate, for tests
+    with a wrong one; by default the authority signs one for 127.0.0.1 and localhost.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class KubernetesServer:
         faults: Faults | None = None,
         *,
         authority: Authority | None = None,
+        serving: KeyPair | None = None,
         access: Access | None = None,
         port: int = 0,
         version: str = "v1.33.4+k3s1",
@@ -58,7 +60,14 @@ class KubernetesServer:
         self.access = access or Access()
         self._version = version
         self._bootstrap = bootstrap
-        self._server = HttpsServer(self._answer, self.faults, self.authority, port=port, wake=store.wake)
+        self._server = HttpsServer(
+            self._answer,
+            self.faults,
+            self.authority,
+            serving or self.authority.serving(),
+            port=port,
+            wake=store.wake,
+        )
         self._reader = Reader(store, self.faults, bookmark_interval)
         self._writer = Writer(store)
 

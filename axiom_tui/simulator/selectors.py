@@ -174,18 +174,19 @@ class _Parser:
         values: list[str] = []
         while True:
             kind, literal = self._take()
-            if kind == ")":
-                break
             if kind == "word":
                 values.append(literal)
                 kind, literal = self._look()
                 if kind not in (",", ")"):
                     raise _SyntaxError(f"found '{literal}', expected: ',' or ')'")
             elif kind == ",":
-                if self._look()[0] in (",", ")"):
-                    values.append("")
+                following = self._look()[0]
+                if not values or following in (",", ")"):
+                    values.append("")  # "(,", ",," and ",)" name the empty value
+            elif kind == ")":
+                break
             else:
-                raise _SyntaxError(f"found '{literal}', expected: ',', ')' or identifier")
+                raise _SyntaxError(f"found '{literal}', expected: ',', or identifier")
         if not values:
             raise _SyntaxError(
                 "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"
