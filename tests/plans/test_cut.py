@@ -74,6 +74,9 @@ def test_resuming_after_any_cut_ends_like_an_uncut_run(cuts: list[tuple[str, Pat
         assert texts(world) == WANTED, point
         after = journal.load(entry.plan_id)
         assert (after.outcome, after.faults) == (Outcome.DONE, ()), point
+        records = map(json.loads, journal.path(entry.plan_id).read_text().splitlines())
+        memories = [record["step"] for record in records if record["type"] == "earlier"]
+        assert len(memories) == len(set(memories)), point
         undo = rebuild_undo(after, journal, ACCESS, KINDS)
         undone, _ = perform(undo, state)
         assert undone.outcome is Outcome.DONE, (point, undone.problem)

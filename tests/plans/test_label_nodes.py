@@ -298,7 +298,8 @@ def test_a_node_changed_under_the_plan_leads_back_to_it(cluster: Simulated, stat
     assert cluster.pools()["wall-a-4"] == (None, "theirs" if how == "labels" else None)
 
 
-def test_a_race_at_the_patch_itself_is_a_conflict(cluster: Simulated, state: Path) -> None:
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_a_race_at_the_patch_itself_is_a_conflict(cluster: Simulated, state: Path, rebuilt: bool) -> None:
     """Somebody changes the node between our last look and our patch: the API's 409 must stop us."""
     client = cluster.client()
 
@@ -315,6 +316,8 @@ def test_a_race_at_the_patch_itself_is_a_conflict(cluster: Simulated, state: Pat
 
     slow = Slow()
     plan = label_plan(slow, client.cluster, nodes_of(client), {"wall-a-4": "internal"})
+    if rebuilt:
+        plan = rebuild(plan.choices, Access(client.cluster, Rules(), slow))
     result, _ = apply(client, plan, state)
     assert result.outcome is Outcome.CHANGED
     assert cluster.pools()["wall-a-4"] == ("true", "theirs")

@@ -210,6 +210,31 @@ def test_of_two_takers_exactly_one_wins(leases: MemoryLeases) -> None:
         assert (len(won), len(beaten)) == (1, 1)
 
 
+def test_a_taker_who_looked_too_early_does_not_win(leases: MemoryLeases, lock_of: Make) -> None:
+    first = lock_of(ANNA)
+
+    class Overtaken(MemoryLeases):
+        """Between our look and our write somebody else takes the lock."""
+
+        def get_lease(self, namespace: str, name: str) -> Lease | None:
+            found = leases.get_lease(namespace, name)
+            if found is None or not found.holder:
+                first.acquire("a", PLAN_A)
+            return found
+
+        def create_lease(self, lease: Lease) -> Lease:
+            return leases.create_lease(lease)
+
+        def replace_lease(self, lease: Lease) -> Lease:
+            return leases.replace_lease(lease)
+
+    for free in (None, Lease("kube-system", "axiom-tui", resource_version="7")):
+        leases.lease = free
+        with pytest.raises(LockHeld, match="anna@desk"):
+            LeaseLock(Overtaken(), BERT, clock=Clock()).acquire("b", PLAN_B)
+        first.release()
+
+
 def test_waiting_ends_when_the_holder_gives_it_back(leases: MemoryLeases, lock_of: Make) -> None:
     first = lock_of(ANNA, steady)
     first.acquire("a", PLAN_A)
@@ -301,6 +326,15 @@ def test_an_api_that_is_away_longer_than_the_duration_loses_the_lock(
     leases.broken = None
     clock.at -= 30
     assert lost(lock) != ""  # lost stays lost
+
+
+def test_a_renewal_that_comes_too_late_does_not_revive_the_lock(leases: MemoryLeases, lock_of: Make) -> None:
+    clock = Clock()
+    lock = lock_of(ANNA, clock, duration=3000)
+    lock.acquire("a", PLAN_A)
+    clock.at += 3000  # a laptop that slept: nobody asked meanwhile, and nobody took it
+    lock._renew()
+    assert "could not be renewed for 3000 s" in lost(lock)
 
 
 def test_a_short_outage_is_bridged(leases: MemoryLeases, lock_of: Make) -> None:

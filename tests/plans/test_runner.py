@@ -449,6 +449,7 @@ def test_a_full_disk_stops_the_plan_before_the_next_change(
 
     def write_some(writer: Writer, line: bytes) -> None:
         if full.is_set():
+            full.clear()  # there is room again at once: what is written next must not follow half a line
             os.write(writer._descriptor, line[: len(line) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
         write(writer, line)
@@ -460,9 +461,8 @@ def test_a_full_disk_stops_the_plan_before_the_next_change(
     assert "cannot be written: No space left on device" in result.problem.sentence
     assert texts(folder) == {"0.txt": "text of 0"}
     entry = Journal(state).load(result.plan_id)
-    assert not entry.faults  # the half records were taken back
-    assert entry.cut_short
-    full.clear()
+    assert (entry.faults, entry.outcome) == ((), Outcome.FAILED)
+    assert entry.steps[1].state is StepState.FAILED
     resumed, _ = perform(file_plan(folder, 3), state, resume=result.plan_id)
     assert resumed.outcome is Outcome.DONE
 
@@ -562,3 +562,27 @@ def test_undo_of_a_failed_plan_takes_back_what_was_half_done(folder: Path, state
     assert result.outcome is Outcome.DONE
     assert texts(folder) == {}
     assert not journal.load(failed.plan_id).can_be_resumed
+
+
+def test_a_resumed_step_that_was_cut_before_its_proof_is_proved(state: Path) -> None:
+    world: set[str] = set()
+    proofs: list[str] = []
+
+    class Proved(Act):
+        def is_done(self, run: Run) -> bool:
+            return self.key in world
+
+        def verify(self, run: Run) -> None:
+            proofs.append(self.key)
+            if len(proofs) == 1:
+                raise fail(ProblemKind.TIMED_OUT, "The proof did not come.")
+
+    def plan() -> Plan:
+        return acts(Proved("a", lambda run: world.add("a")))
+
+    failed, _ = perform(plan(), state)
+    assert failed.outcome is Outcome.FAILED
+    resumed, _ = perform(plan(), state, resume=failed.plan_id)
+    assert resumed.outcome is Outcome.DONE
+    assert resumed.steps[0].earlier_run
+    assert proofs == ["a", "a"]
