@@ -13,6 +13,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -22,10 +23,18 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+)
+from urllib3.util.connection import create_connection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from axiom_tui.clients import kubernetes_errors as errors
+from axiom_tui.clients.dns import resolve
 from axiom_tui.clients.http import Answer, is_loopback
 from axiom_tui.clients.kubeconfig import Access, KubernetesOptions
 from axiom_tui.clients.kubernetes_certificates import login_problem
@@ -74,9 +83,33 @@ _current = threading.local()
 
 
 class _Observed:
-    """A connection that tells the current thread's call which socket it uses."""
+    """A connection that tells the current thread's call which socket it uses, and that keeps its deadline
+    whatever the name resolves to."""
 
     sock: Any
+    host: str
+    port: int
+    timeout: Any
+    socket_options: Any
+
+    def _new_conn(self) -> socket.socket:
+        """Resolve and connect within one deadline, which all addresses share: of the three servers behind
+        one API name a dead one must neither use it up nor be the end. (urllib3 gives each address the whole
+        deadline, and the resolver none.)"""
+        host = self.host.strip("[]")
+        addresses = _addresses(host, self.timeout, self)
+        share = self.timeout / len(addresses)
+        for address in addresses:
+            try:
+                sock = create_connection((address, self.port), share, socket_options=self.socket_options)
+            except OSError as error:
+                last = error
+                continue
+            sock.settimeout(self.timeout)  # for the TLS handshake
+            return sock
+        if isinstance(last, TimeoutError):
+            raise ConnectTimeoutError(self, f"{self.timeout:g} s passed") from last
+        raise NewConnectionError(self, str(last)) from last  # type: ignore[arg-type]
 
     def connect(self) -> None:
         call: Call | None = getattr(_current, "call", None)
@@ -93,6 +126,18 @@ class _Observed:
             call.is_connected = True
             call.on_socket(self.sock)
         super().request(*arguments, **options)  # type: ignore[misc]
+
+
+def _addresses(host: str, deadline: float, connection: Any) -> tuple[str, ...]:
+    if _is_address(host):
+        return (host,)
+    try:
+        found = resolve(host, deadline)
+    except AxiomError as error:
+        if error.problem.kind is not ProblemKind.UNRESOLVED:
+            raise
+        raise NameResolutionError(host, connection, socket.gaierror(error.problem.sentence)) from error
+    return found.ipv4 + found.ipv6
 
 
 class _PlainConnection(_Observed, HTTPConnection):
@@ -344,6 +389,14 @@ def _load_certificate(context: ssl.SSLContext, pair: tuple[bytes, bytes], access
                 f"The client certificate and key of user {access.user_name!r} in {access.where} {why}.",
                 "Copy the kubeconfig again.",
             ) from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])  # fe80::1%eth0
+    except ValueError:
+        return False
+    return True
 
 
 def _proxy(access: Access) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from axiom_tui.clients import dns, kubernetes_transport
 from axiom_tui.clients.kubernetes import NODE_METRICS, NODES, PODS, KubernetesClient, connect
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 from axiom_tui.simulator.pki import Authority
@@ -97,12 +99,88 @@ def test_nothing_listens(tmp_path: Path, authority: Authority) -> None:
     assert "systemctl status k3s" in found.remedy
 
 
-def test_the_name_does_not_resolve(tmp_path: Path, authority: Authority) -> None:
+def look_up(monkeypatch: pytest.MonkeyPatch, lookup: Callable[..., list[Any]]) -> None:
+    """Let this machine's resolver answer so: the real one depends on where the tests run."""
+    monkeypatch.setattr(kubernetes_transport, "resolve", functools.partial(dns.resolve, lookup=lookup))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words", "remedy"),
+    [
+        (
+            socket.EAI_NONAME,
+            ProblemKind.UNRESOLVED,
+            "The name m-o-1.nowhere.invalid of the API server does not resolve.",
+            "MagicDNS",
+        ),
+        (
+            socket.EAI_AGAIN,
+            ProblemKind.UNREACHABLE,
+            "No name server gave an answer for m-o-1.nowhere.invalid.",
+            "DNS servers of this machine",
+        ),
+    ],
+)
+def test_the_name_does_not_resolve(
+    tmp_path: Path,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: ProblemKind,
+    words: str,
+    remedy: str,
+) -> None:
+    def lookup(*_: object) -> list[Any]:
+        raise socket.gaierror(code, "as the resolver says it")
+
+    look_up(monkeypatch, lookup)
     with client_of(tmp_path, "https://m-o-1.nowhere.invalid:6443", authority) as client:
         found = problem(client.version)
-    assert found.kind is ProblemKind.UNRESOLVED
-    assert "m-o-1.nowhere.invalid of the API server does not resolve" in found.sentence
-    assert "MagicDNS" in found.remedy
+    assert (found.kind, found.sentence) == (kind, words)
+    assert remedy in found.remedy
+
+
+def test_a_resolver_that_hangs_costs_one_deadline(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def lookup(*_: object) -> list[Any]:
+        gate.wait(20)
+        return []
+
+    look_up(monkeypatch, lookup)
+    with client_of(tmp_path, "https://m-o-1.example:6443", authority, connect_timeout=0.2) as client:
+        found = problem(client.version)
+    gate.set()
+    assert found.kind is ProblemKind.TIMED_OUT
+    assert "The name m-o-1.example was not resolved within 0.2 s." in found.sentence
+
+
+def addresses(*found: str) -> Callable[..., list[Any]]:
+    return lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found]
+
+
+def test_of_several_servers_behind_one_name_a_dead_one_is_passed_over(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up(monkeypatch, addresses("127.0.0.2", "127.0.0.1"))
+    tls = tls_server(tmp_path, authority.serving(("api.axiom.example",)))
+    with (
+        serving(lambda _: http_json({"gitVersion": "v1"}), tls=tls) as server,
+        client_of(tmp_path, f"https://api.axiom.example:{server.port}", authority) as client,
+    ):
+        assert client.version() == "v1"
+
+
+def test_if_all_servers_behind_one_name_are_dead_it_is_refused(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up(monkeypatch, addresses("127.0.0.2", "127.0.0.3"))
+    with client_of(tmp_path, f"https://api.axiom.example:{free_port()}", authority) as client:
+        found = problem(client.version)
+    assert found.kind is ProblemKind.REFUSED
+    assert "Nothing listens at api.axiom.example:" in found.sentence
 
 
 def test_nobody_accepts_the_connection(tmp_path: Path, authority: Authority) -> None:
