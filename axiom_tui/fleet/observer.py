@@ -16,7 +16,7 @@ from datetime import datetime
 from axiom_tui.fleet.source import Sink, Source
 from axiom_tui.model.fleet import Cluster, Fleet, Observation, SourceState, SourceStatus
 from axiom_tui.model.join import Joined, join
-from axiom_tui.model.problem import Problem, ProblemKind
+from axiom_tui.model.problem import Problem
 from axiom_tui.model.rules import Rules
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Observer:
 
     def _report_defect(self, error: Exception) -> None:
         text = f"axiom-tui itself failed while joining what it sees: {type(error).__name__}."
-        problem = Problem(ProblemKind.GARBLED, text, "The log file has the details.")
+        problem = Problem.defect(text)
         if FLEET not in self._statuses:
             self.report(SourceStatus(FLEET, SourceState.STALE, _now(), self._fleet.taken_at, problem))
 
