@@ -119,12 +119,13 @@ class Journal:
     def _load(self, plan_id: str) -> Entry | None:
         """None if there is no such file, perhaps because somebody tidied up while we looked."""
         path = self.path(plan_id)
-        with _said(path, "be read"):
-            try:
-                text = path.read_bytes()
-                return read_entry(plan_id, text, running=_is_held(path))
-            except FileNotFoundError:
-                return None
+        try:
+            text = path.read_bytes()
+            return read_entry(plan_id, text, running=_is_held(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # one bad file must not hide all the others
+            return Entry(plan_id, faults=(f"the file cannot be read: {error.strerror or error}",))
 
 
 def in_order(entries: list[Entry]) -> tuple[Entry, ...]:

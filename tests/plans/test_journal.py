@@ -266,3 +266,11 @@ def test_every_line_is_json_with_version_type_and_time(journal: Journal, tmp_pat
     types = [record["type"] for record in records]
     assert types == ["plan", *["step-begun", "earlier", "step-ended"] * 2, "ended"]
     assert all(record["v"] == 1 and record["at"].endswith("+00:00") for record in records)
+
+
+def test_one_unreadable_file_does_not_hide_the_others(journal: Journal) -> None:
+    begin(journal).close()
+    journal.path("20261122T150000.000Z-write-files-999999").mkdir()
+    readable, unreadable = journal.entries()
+    assert readable.cut_short
+    assert unreadable.faults == ("the file cannot be read: Is a directory",)

@@ -29,6 +29,7 @@ from axiom_tui.plans.journal import Journal, Writer
 from axiom_tui.plans.registry import rebuild, rebuild_undo
 from axiom_tui.plans.runner import Runner
 from axiom_tui.plans.step import CancelToken, Plan, Right, Run, UnavailableStep
+from axiom_tui.plans.undo import undo_plan
 from tests.plans.world import (
     ACCESS,
     ANNA,
@@ -547,6 +548,30 @@ def test_undo_restores_in_reverse_what_the_plan_found(folder: Path, state: Path)
         rebuild_undo(journal.load(done.plan_id), journal, ACCESS, KINDS)
     with pytest.raises(AxiomError, match="itself an undo"):
         rebuild_undo(newest, journal, ACCESS, KINDS)
+
+
+def test_undo_lets_the_outside_catch_up_last(folder: Path, state: Path) -> None:
+    class Settle(WriteFile):
+        settles = True
+
+        def undo(self, run: Run) -> None:
+            assert texts(folder) == {}, "the others are undone by now"
+            self.path.write_text("settled")
+
+        def is_undone(self, run: Run) -> bool:
+            return self.path.exists()
+
+    settle = Settle(folder / "z.txt", "settled")
+    (folder / "z.txt").write_text("settled")  # so the plan itself never begins it
+    plan = replace(file_plan(folder, 2), steps=(*file_plan(folder, 2).steps, settle))
+    done, _ = perform(plan, state)
+    assert done.steps[2].state is StepState.ALREADY
+    (folder / "z.txt").unlink()
+    undo = undo_plan(plan, Journal(state).load(done.plan_id))
+    assert [step.key for step in undo.steps] == ["undo/write/1.txt", "undo/write/0.txt", "undo/write/z.txt"]
+    result, _ = perform(undo, state)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert texts(folder) == {"z.txt": "settled"}
 
 
 def test_undo_of_a_failed_plan_takes_back_what_was_half_done(folder: Path, state: Path) -> None:
