@@ -44,6 +44,11 @@ def visible_text(text: str) -> str:
     return "".join(map(_visible_character, text))
 
 
+def visible_lines(text: str) -> str:
+    """The same for text of several lines, which it keeps."""
+    return "\n".join(visible_text(line) for line in text.split("\n"))
+
+
 @lru_cache(maxsize=1024)
 def _visible_character(character: str) -> str:
     if character in _SPACES:

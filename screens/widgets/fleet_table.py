@@ -257,11 +257,11 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         """Show these rows, as of ``now``. Raises ValueError when two rows have one key."""
         if now is not None:
             self._now = now
-        before, empty = self._ordered.position(self._cursor_key), not len(self._ordered)
+        before = self._ordered.position(self._cursor_key)
         moved, selected = self._ordered.replace(rows, self._cursor_key)
-        if not self._loaded or empty != (not rows):
+        if not self._loaded:
             self._loaded = True
-            self.refresh()  # a message comes or goes
+            self.refresh()  # it may be another message, with no more rows than before
         if moved:
             self._rows_moved(before, selected)
         else:

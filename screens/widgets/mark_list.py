@@ -10,6 +10,8 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from screens.widgets.cells import visible_text
+
 
 class MarkList(OptionList):
     """``items``: value, label, marked. ``space`` or a click marks; ``marked`` is in list order."""
@@ -22,7 +24,7 @@ class MarkList(OptionList):
     ]
 
     def __init__(self, items: Sequence[tuple[str, str, bool]], *, id: str | None = None) -> None:
-        self._labels = {value: label for value, label, _ in items}
+        self._labels = {value: visible_text(label) for value, label, _ in items}
         self._marked = {value for value, _, marked in items if marked}
         super().__init__(
             *(Option(self._prompt(value), id=value) for value in self._labels), id=id, compact=True

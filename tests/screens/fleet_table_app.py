@@ -64,7 +64,7 @@ class CountedTable(FleetTable[Machine]):
         self.repaints: list[Region | None] = []  # None: the whole widget
         super().__init__(*arguments, **options)
 
-    def refresh(self, *regions: Region, **options: Any) -> CountedTable:  # type: ignore[override]
+    def refresh(self, *regions: Region, **options: Any) -> CountedTable:
         self.repaints += regions or (None,)
         return super().refresh(*regions, **options)
 

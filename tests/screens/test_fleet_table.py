@@ -55,6 +55,15 @@ async def test_before_the_first_rows_it_is_loading_and_without_rows_it_says_so()
         assert [message.key for message in app.said(FleetTable.Highlighted)] == ["WALL-A-1", None]
 
 
+async def test_no_rows_at_first_is_not_loading_any_more() -> None:
+    app = TableApp()
+    async with app.shown() as pilot:
+        await pilot.pause()
+        app.table.set_rows([], NOW)
+        await pilot.pause()
+        assert [line.strip() for line in app.terminal().text if line.strip()][1:] == ["Nothing here.", "x"]
+
+
 async def test_rows_may_be_set_before_the_table_is_on_the_screen() -> None:
     app = TableApp()
     app.table.set_rows(machines(3), NOW)
