@@ -28,6 +28,7 @@ from axiom_tui.start import StartOptions
 from screens import MAIN_SCREENS
 from screens.frame import TABS, FleetScreen, KeyBar, now
 from screens.themes import THEMES, theme_name
+from screens.widgets.cells import visible_lines
 
 if TYPE_CHECKING:
     from axiom_tui.demo import DemoWorld
@@ -289,6 +290,7 @@ class AxiomApp(App[int]):
         markup: bool = False,
     ) -> None:
         """Say something in passing; it stays in the message log. Never read as markup: it may be foreign."""
+        message = visible_lines(message)
         self.messages.append(f"{now():%H:%M:%S}  {severity:<11}  {message}")
         log.info("said (%s): %s", severity, message)
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
+from screens.widgets.cells import visible_lines
 from screens.widgets.mark_list import MarkList
 
 
@@ -26,7 +27,7 @@ class TextScreen(ModalScreen[None]):
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
-        self._title, self._text = title, text
+        self._title, self._text = visible_lines(title), visible_lines(text)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide"):
@@ -58,7 +59,9 @@ class ChoiceScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content(self._title), classes="dialog-title")
-            yield OptionList(*(Option(Content(label), id=value) for value, label in self._choices))
+            yield OptionList(
+                *(Option(Content(visible_lines(label)), id=value) for value, label in self._choices)
+            )
             yield Static("[b]enter[/b] choose   [b]esc[/b] back", classes="dialog-keys")
 
     def on_mount(self) -> None:

@@ -19,6 +19,7 @@ from axiom_tui.model.fleet import Fleet, Observation, SourceState
 from axiom_tui.model.node import is_public_ip
 from screens.filter_line import FilterLine
 from screens.frame import FleetScreen, column, now
+from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
 from screens.widgets.fleet_table import FleetTable
 
@@ -117,7 +118,7 @@ class ExposureScreen(FleetScreen):
         wanted = self.query_one(FilterLine).filter
         shown = [item for item in items if wanted.keeps(_text(item), item.served.service.labels)]
         self.table.empty_text = self._empty_text(fleet, bool(items))
-        self.table.set_rows(shown)
+        self.table.set_rows(shown, now())
         self.query_one(FilterLine).show(len(items) - len(shown), len(self.table.marked), False)
         self._show_details()
 
@@ -168,7 +169,7 @@ class ExposureScreen(FleetScreen):
             published = ", ".join(item.served.service.ingress_ips) or "nothing"
             text = Content.assemble(
                 (item.served.service.full_name, "bold"),
-                f": {faults}.\nServed by {nodes}; publishes {published}.",
+                visible_lines(f": {faults}.\nServed by {nodes}; publishes {published}."),
             )
         self.query_one("#remedy", Static).update(text)
 

@@ -16,6 +16,7 @@ from axiom_tui.model.fleet import Fleet, SourceState
 from axiom_tui.model.times import age
 from screens.filter_line import FilterLine
 from screens.frame import FleetScreen, column, now
+from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
 from screens.widgets.fleet_table import FleetTable
 
@@ -88,7 +89,7 @@ class FindingsScreen(FleetScreen):
             )
         ]
         self.table.empty_text = self._empty_text(fleet)
-        self.table.set_rows(shown)
+        self.table.set_rows(shown, now())
         self.query_one(FilterLine).show(len(fleet.findings) - len(shown), len(self.table.marked), False)
         self._show_remedy()
 
@@ -138,7 +139,9 @@ class FindingsScreen(FleetScreen):
         finding = self.selected
         text = Content("")
         if finding is not None:
-            text = Content.assemble((finding.sentence, "bold"), f"\n{finding.remedy}")
+            text = Content.assemble(
+                (visible_lines(finding.sentence), "bold"), f"\n{visible_lines(finding.remedy)}"
+            )
         self.query_one("#remedy", Static).update(text)
 
     def _empty_text(self, fleet: Fleet) -> str:

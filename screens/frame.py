@@ -16,7 +16,7 @@ from textual.widgets import Static
 from axiom_tui.model import headline
 from axiom_tui.model.cells import Cell
 from axiom_tui.model.fleet import Fleet
-from screens.widgets.cells import Span
+from screens.widgets.cells import Span, visible_lines, visible_text
 from screens.widgets.columns import Column
 
 if TYPE_CHECKING:
@@ -33,14 +33,21 @@ TABS = (
 )
 
 
-def now() -> datetime:
-    """The moment as the admin's clock shows it."""
+def wall_clock() -> datetime:
+    """What the clock of this workstation says, in the admin's own zone."""
     return datetime.now().astimezone()
 
 
+def now() -> datetime:
+    """The moment as the admin's clock shows it."""
+    return wall_clock()
+
+
 def styled(cell: Cell) -> Content:
-    """A cell as content; never read as markup."""
-    return Content.styled(cell.text, f"$text-{_COLOURS[cell.style]}" if cell.style in _COLOURS else "")
+    """A cell as content: never read as markup, and nothing in it can steer the terminal."""
+    return Content.styled(
+        visible_lines(cell.text), f"$text-{_COLOURS[cell.style]}" if cell.style in _COLOURS else ""
+    )
 
 
 def column(
@@ -78,10 +85,12 @@ class FrameHeader(Widget):
     def _content(self, fleet: Fleet) -> Content:
         moment = now()
         cluster = fleet.cluster
-        where = cluster.name or "connecting …"
+        where = visible_text(cluster.name) or "connecting …"
         planes = [styled(cell) for cell in headline.planes(fleet, moment)]
         findings = styled(headline.findings(fleet))
-        context = f"(context {cluster.context})" if cluster.context not in ("", cluster.name) else ""
+        context = (
+            f"(context {visible_text(cluster.context)})" if cluster.context not in ("", cluster.name) else ""
+        )
         # From the fullest to the barest; the first that fits is shown. Cluster and findings always stay.
         variants: tuple[Sequence[Content], ...] = (
             [Content(context), Content(headline.size(fleet)), *planes, findings],
@@ -127,7 +136,7 @@ class TroubleLine(Static):
         text = "\n".join(lines)
         if text != self._text:
             self._text = text
-            self.update(Content(text))
+            self.update(Content(visible_lines(text)))
             self.display = bool(text)
 
     _text = ""

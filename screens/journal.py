@@ -22,6 +22,7 @@ from axiom_tui.plans.transcript import transcript_of
 from screens.dialogs import TextScreen
 from screens.filter_line import FilterLine
 from screens.frame import FleetScreen, column, now
+from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
 from screens.widgets.fleet_table import FleetTable
 
@@ -132,7 +133,7 @@ class JournalScreen(FleetScreen):
             if self._entries
             else "Nothing was changed from here yet."
         )
-        self.table.set_rows(shown)
+        self.table.set_rows(shown, now())
         self.query_one(FilterLine).show(len(self._entries) - len(shown), len(self.table.marked), False)
         self._show_details()
 
@@ -216,6 +217,7 @@ class JournalScreen(FleetScreen):
                 "r resumes it." if entry.can_be_resumed else "u takes it back." if entry.can_be_undone else ""
             )
             text = Content.assemble(
-                (entry.subject or entry.plan_id, "bold"), f" ({entry.plan_id}, {entry.who})\n{what} {hint}"
+                (visible_lines(entry.subject or entry.plan_id), "bold"),
+                visible_lines(f" ({entry.plan_id}, {entry.who})\n{what} {hint}"),
             )
         self.query_one("#remedy", Static).update(text)

@@ -16,19 +16,20 @@ from textual.widgets import Static
 from axiom_tui.model.cells import Cell
 from axiom_tui.model.details import Section
 from screens.frame import styled
+from screens.widgets.cells import visible_text
 
 LABEL_WIDTH = 14
 
 
 def render_details(name: str, sections: Sequence[Section], width: int) -> Content:
     """All sections as one text of ``width`` cells, labels in a column of their own."""
-    parts = [Content.styled(name, "bold")]
+    parts = [Content.styled(visible_text(name), "bold")]
     indent = " " * (LABEL_WIDTH + 1)
     for section in sections:
         parts.append(Content.assemble("\n", (section.title, "bold $text-accent")))
         for line in section.lines:
-            label = Content.styled(line.label.ljust(LABEL_WIDTH), "$text-muted")
-            wrapped = textwrap.wrap(line.cell.text, max(20, width - LABEL_WIDTH - 1)) or [""]
+            label = Content.styled(visible_text(line.label).ljust(LABEL_WIDTH), "$text-muted")
+            wrapped = textwrap.wrap(visible_text(line.cell.text), max(20, width - LABEL_WIDTH - 1)) or [""]
             first, *rest = (styled(Cell(text, line.cell.style)) for text in wrapped)
             parts.append(Content.assemble(label, " ", first))
             parts += [Content.assemble(indent, text) for text in rest]

@@ -157,7 +157,7 @@ class NodesScreen(FleetScreen):
         wanted = self.query_one(FilterLine).filter
         rows = self._filtered(fleet.rows, wanted)
         self.table.empty_text = self._empty_text(fleet, bool(rows))
-        self.table.set_rows(rows)
+        self.table.set_rows(rows, now())
         if not self._moved and self.table.keys:
             self.table.move_cursor(self.table.keys[0])
         marked = len(self.table.marked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -24,10 +24,8 @@ from axiom_tui.model.cells import Cell, Style
 from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.model.times import clock, span
-from axiom_tui.plans.description import undo_words
 from axiom_tui.plans.events import (
     Event,
-    Outcome,
     Output,
     PlanChanged,
     PlanFinished,
@@ -39,8 +37,10 @@ from axiom_tui.plans.events import (
     Waiting,
 )
 from axiom_tui.plans.step import CancelToken, Plan
-from axiom_tui.plans.transcript import account, transcript
+from axiom_tui.plans.transcript import transcript
 from screens.frame import KeyBar, now, styled
+from screens.plan_pages import line, plan_content, result_content
+from screens.widgets.cells import visible_lines
 
 if TYPE_CHECKING:
     from axiom_tui.app import AxiomApp
@@ -271,21 +271,21 @@ class WizardScreen(Screen[None]):
         self._say("looking …" if self._busy else "")
 
     def _say(self, text: str, style: str = "$text-muted") -> None:
-        self.query_one("#wizard-says", Static).update(Content.styled(text, style))
+        self.query_one("#wizard-says", Static).update(line(text, style))
 
     def _render_checks(self) -> None:
         parts = []
         if self._problem is not None:
-            parts.append(Content.styled(str(self._problem), "$text-error"))
+            parts.append(line(str(self._problem), "$text-error"))
         for check in self._checks:
-            line = Content.assemble(styled(_CHECKS[check.state]), f"  {check.sentence}")
+            said = Content.assemble(styled(_CHECKS[check.state]), "  ", line(check.sentence))
             if check.state is CheckState.FAIL:
                 overridden = check.rule in self._overridden
                 word = "overridden" if overridden else f"rule {check.rule}"
-                line = Content.assemble(line, (f"  ({word})", "$text-muted"))
-            parts.append(line)
+                said = Content.assemble(said, (f"  ({word})", "$text-muted"))
+            parts.append(said)
             if check.remedy and check.state is not CheckState.PASS:
-                parts.append(Content.styled(f"        {check.remedy}", "$text-muted"))
+                parts.append(line(f"        {check.remedy}", "$text-muted"))
         self.query_one("#check-text", Static).update(Content("\n").join(parts))
         self.query_one("#override").display = any(
             check.overridable for check in standing_fails(self._checks, self._overridden)
@@ -304,18 +304,18 @@ class WizardScreen(Screen[None]):
         lines = []
         for index, step in enumerate(plan.steps):
             state = self._progress.states.get(index, StepState.PENDING)
-            line = Content.assemble(styled(_STEPS[state]), f"  {step.title}")
+            shown = Content.assemble(styled(_STEPS[state]), "  ", line(step.title))
             if state is StepState.RUNNING:
                 began, until = self._progress.began[index], self._progress.until[index]
-                elapsed = span(datetime.now(UTC) - began)
-                line = Content.assemble(
-                    line, (f"  {elapsed}, until {until.astimezone():%H:%M:%S}", "$text-muted")
+                elapsed = span(now() - began)
+                shown = Content.assemble(
+                    shown, (f"  {elapsed}, until {until.astimezone():%H:%M:%S}", "$text-muted")
                 )
             elif index in self._progress.took:
-                line = Content.assemble(line, (f"  {self._progress.took[index]:.1f} s", "$text-muted"))
-            lines.append(line)
+                shown = Content.assemble(shown, (f"  {self._progress.took[index]:.1f} s", "$text-muted"))
+            lines.append(shown)
         if self._progress.waiting:
-            lines.append(Content.styled(self._progress.waiting, "$text-warning"))
+            lines.append(line(self._progress.waiting, "$text-warning"))
         if self._cancel.cancelled and self._applying:
             lines.append(Content.styled("Cancelling: the run ends after this step.", "$text-warning"))
         self.query_one("#apply-steps", Static).update(Content("\n").join(lines))
@@ -453,9 +453,9 @@ class WizardScreen(Screen[None]):
                 progress.states[event.index] = StepState.RUNNING
                 progress.began[event.index], progress.until[event.index] = event.at, event.until
                 progress.waiting = ""
-                log.write(f"▶ {event.title}")
+                log.write(visible_lines(f"▶ {event.title}"))
             case Output():
-                log.write(f"  {event.line}")
+                log.write(visible_lines(f"  {event.line}"))
             case Waiting():
                 moment = now()
                 progress.waiting = (
@@ -469,11 +469,11 @@ class WizardScreen(Screen[None]):
                 progress.took[event.index] = event.result.seconds
                 progress.waiting = ""
                 if event.result.problem is not None:
-                    log.write(f"✗ {event.result.problem}")
+                    log.write(visible_lines(f"✗ {event.result.problem}"))
             case PlanChanged():
-                log.write(event.why)
-                for line in event.difference:
-                    log.write(f"  {line}")
+                log.write(visible_lines(event.why))
+                for text in event.difference:
+                    log.write(visible_lines(f"  {text}"))
                 self._changed(event)
             case PlanFinished():
                 self._finished(event.result)
@@ -525,55 +525,3 @@ class WizardScreen(Screen[None]):
         if action == "next":
             return self.stage in ("choose", "check", "plan")
         return True
-
-
-def plan_content(plan: Plan) -> Content:
-    """The plan page: effect first, since that is what the admin decides on, then every step."""
-    parts = [Content.styled(plan.subject.capitalize(), "bold")]
-    if plan.effect:
-        parts.append(Content.styled("\nEffect", "bold $text-accent"))
-        for line in plan.effect:
-            style = "$text-error" if line.startswith(("error:", "critical:")) else ""
-            style = style or ("$text-warning" if line.startswith("warning:") else "")
-            parts.append(Content.styled(f"  {line}", style))
-    parts.append(
-        Content.styled("\nSteps" if plan.steps else "\nThere is nothing to do.", "bold $text-accent")
-    )
-    for number, step in enumerate(plan.steps, start=1):
-        style = "$text-muted" if step.unavailable else ""
-        parts.append(Content.styled(f"{number:3}. {step.title}", style or "bold"))
-        if step.unavailable:
-            parts.append(Content.styled(f"     left to you: {step.unavailable}", "$text-warning"))
-        for command in step.commands:
-            parts += [Content.styled(f"     {line}", "$text-muted") for line in command.splitlines()]
-    if plan.already:
-        parts.append(Content.styled("\nAlready so", "bold $text-accent"))
-        parts += [Content(f"  {line}") for line in plan.already]
-    if plan.has_work:
-        parts.append(Content.styled("\nUndo", "bold $text-accent"))
-        parts += [Content(f"  {line}") for line in undo_words(plan)]
-    return Content("\n").join(parts)
-
-
-_OUTCOMES = {
-    Outcome.DONE: Cell("✓ Done.", Style.OK),
-    Outcome.FAILED: Cell("✗ Failed.", Style.ERROR),
-    Outcome.CANCELLED: Cell("○ Cancelled.", Style.WARN),
-    Outcome.CHANGED: Cell("▲ The world has changed since the plan was made.", Style.WARN),
-    Outcome.REFUSED: Cell("✗ Refused: nothing was changed.", Style.ERROR),
-}
-
-
-def result_content(result: Result) -> Content:
-    """The account: what changed, what was already so, what is left, and the transcript."""
-    said = account(result)
-    parts = [styled(_OUTCOMES[result.outcome])]
-    if result.problem is not None:
-        parts.append(Content.styled(str(result.problem), "$text-warning"))
-    for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
-        if lines:
-            parts.append(Content.styled(f"\n{title}", "bold $text-accent"))
-            parts += [Content(f"  {line}") for line in lines]
-    parts.append(Content.styled("\nTranscript (c copies it)", "bold $text-accent"))
-    parts += [Content.styled(f"  {line}", "$text-muted") for line in transcript(result)]
-    return Content("\n").join(parts)

@@ -1,0 +1,68 @@
+"""How a plan and its result read on screen: the same for every wizard and for the journal."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from axiom_tui.model.cells import Cell, Style
+from axiom_tui.plans.description import undo_words
+from axiom_tui.plans.events import Outcome, Result
+from axiom_tui.plans.step import Plan
+from axiom_tui.plans.transcript import account, transcript
+from screens.frame import styled
+from screens.widgets.cells import visible_lines
+
+
+def line(text: str, style: str = "") -> Content:
+    """Text as content; nothing in it is markup or can steer the terminal."""
+    return Content.styled(visible_lines(text), style)
+
+
+def plan_content(plan: Plan) -> Content:
+    """The plan page: effect first, since that is what the admin decides on, then every step."""
+    parts = [line(plan.subject[:1].upper() + plan.subject[1:], "bold")]
+    if plan.effect:
+        parts.append(line("\nEffect", "bold $text-accent"))
+        for text in plan.effect:
+            style = "$text-error" if text.startswith(("error:", "critical:")) else ""
+            style = style or ("$text-warning" if text.startswith("warning:") else "")
+            parts.append(line(f"  {text}", style))
+    parts.append(line("\nSteps" if plan.steps else "\nThere is nothing to do.", "bold $text-accent"))
+    for number, step in enumerate(plan.steps, start=1):
+        style = "$text-muted" if step.unavailable else ""
+        parts.append(line(f"{number:3}. {step.title}", style or "bold"))
+        if step.unavailable:
+            parts.append(line(f"     left to you: {step.unavailable}", "$text-warning"))
+        for command in step.commands:
+            parts += [line(f"     {text}", "$text-muted") for text in command.splitlines()]
+    if plan.already:
+        parts.append(line("\nAlready so", "bold $text-accent"))
+        parts += [line(f"  {text}") for text in plan.already]
+    if plan.has_work:
+        parts.append(line("\nUndo", "bold $text-accent"))
+        parts += [line(f"  {text}") for text in undo_words(plan)]
+    return Content("\n").join(parts)
+
+
+_OUTCOMES = {
+    Outcome.DONE: Cell("✓ Done.", Style.OK),
+    Outcome.FAILED: Cell("✗ Failed.", Style.ERROR),
+    Outcome.CANCELLED: Cell("○ Cancelled.", Style.WARN),
+    Outcome.CHANGED: Cell("▲ The world has changed since the plan was made.", Style.WARN),
+    Outcome.REFUSED: Cell("✗ Refused: nothing was changed.", Style.ERROR),
+}
+
+
+def result_content(result: Result) -> Content:
+    """The account: what changed, what was already so, what is left, and the transcript."""
+    said = account(result)
+    parts = [styled(_OUTCOMES[result.outcome])]
+    if result.problem is not None:
+        parts.append(line(str(result.problem), "$text-warning"))
+    for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
+        if lines:
+            parts.append(line(f"\n{title}", "bold $text-accent"))
+            parts += [line(f"  {text}") for text in lines]
+    parts.append(line("\nTranscript (c copies it)", "bold $text-accent"))
+    parts += [line(f"  {text}", "$text-muted") for text in transcript(result)]
+    return Content("\n").join(parts)
