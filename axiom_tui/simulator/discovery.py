@@ -1,4 +1,4 @@
-"""Discovery: versions, groups, resources, and just enough OpenAPI for kubectl."""
+"""Discovery: the versions, groups and resources that clients ask for first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from axiom_tui.simulator.resources import REVIEWS, Resource
 from axiom_tui.simulator.statuses import Json
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 # The order in which a real server lists its groups; groups of custom resources and of aggregated servers
 # follow.
@@ -106,58 +105,6 @@ def aggregated(registered: Iterable[Resource], *, core: bool) -> Json:
     }
 
 
-def openapi_v2() -> Json:
-    """A schema without definitions: clients then validate nothing themselves and leave it to the server."""
-    info = {"title": "Kubernetes", "version": "unversioned"}
-    return {"swagger": "2.0", "info": info, "paths": {}, "definitions": {}}
-
-
-def openapi_v2_protobuf() -> bytes:
-    """The same in the encoding that kubectl insists on (openapi.v2.Document of gnostic):
-    field 1 swagger, field 2 info with field 1 title and field 2 version."""
-    info = _proto_text(1, "Kubernetes") + _proto_text(2, "unversioned")
-    return _proto_text(1, "2.0") + _proto_bytes(2, info)
-
-
-def openapi_v3_index(registered: Iterable[Resource]) -> Json:
-    paths: Json = {}
-    for one in all_resources(registered):
-        root = f"api/{one.version}" if not one.group else f"apis/{one.group}/{one.version}"
-        paths[root] = {"serverRelativeURL": f"/openapi/v3/{root}?hash=0"}
-    return {"paths": paths}
-
-
-def openapi_v3(registered: Iterable[Resource], root: str) -> Json | None:
-    """One group's document: the operations that kubectl looks up to learn which parameters there are."""
-    parts = root.split("/")
-    name, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
-    paths: Json = {}
-    for one in registered:
-        if (one.group, one.version) == (name, version) and "patch" in one.verbs:
-            place = "/namespaces/{namespace}" if one.namespaced else ""
-            paths[f"/{root}{place}/{one.plural}/{{name}}"] = {"patch": _patch_operation(one)}
-    if not paths and resource_list(registered, name, version) is None:
-        return None
-    info = {"title": "Kubernetes", "version": "unversioned"}
-    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}
-
-
-def _patch_operation(resource: Resource) -> Json:
-    names = ("dryRun", "fieldManager", "fieldValidation", "force")
-    return {
-        "parameters": [
-            {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in names
-        ],
-        "responses": {"200": {"description": "OK"}},
-        "x-kubernetes-action": "patch",
-        "x-kubernetes-group-version-kind": {
-            "group": resource.group,
-            "kind": resource.kind,
-            "version": resource.version,
-        },
-    }
-
-
 def _groups(registered: Iterable[Resource]) -> dict[str, list[str]]:
     """Group names in the server's order, each with its versions."""
     groups: dict[str, list[str]] = {}
@@ -233,12 +180,3 @@ def _aggregated_entry(resource: Resource) -> Json:
             for part in resource.subresources
         ]
     return entry
-
-
-def _proto_text(number: int, text: str) -> bytes:
-    return _proto_bytes(number, text.encode())
-
-
-def _proto_bytes(number: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field; all of ours are shorter than 128 bytes."""
-    return bytes((number << 3 | 2, len(content))) + content

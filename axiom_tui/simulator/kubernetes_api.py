@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from axiom_tui.simulator import discovery, statuses
+from axiom_tui.simulator import discovery, openapi, statuses
 from axiom_tui.simulator.access import BAD_TOKEN, Access, Identity, review
 from axiom_tui.simulator.faults import Fault, Faults
 from axiom_tui.simulator.https_server import Answer, Cut, HttpsServer, Request
@@ -245,7 +245,7 @@ class KubernetesServer:
         if path in _HEALTH:
             return Answer(200, [b"ok"], _TEXT)
         if path == "/openapi/v2" and "protobuf" in accept:
-            return Answer(200, [discovery.openapi_v2_protobuf()], discovery.OPENAPI_V2_PROTOBUF)
+            return Answer(200, [openapi.version_2_protobuf(registered)], openapi.V2_PROTOBUF)
         if path in ("/api", "/apis") and "as=APIGroupDiscoveryList" in accept and "v=v2;" in f"{accept};":
             body: Json | None = discovery.aggregated(registered, core=path == "/api")
             return Answer(200, [msgspec.json.encode(body)], discovery.AGGREGATED)
@@ -263,11 +263,11 @@ class KubernetesServer:
             case ["apis", group, version]:
                 body = discovery.resource_list(registered, group, version)
             case ["openapi", "v2"]:
-                body = discovery.openapi_v2()
+                body = openapi.version_2(registered)
             case ["openapi", "v3"]:
-                body = discovery.openapi_v3_index(registered)
+                body = openapi.version_3_index(registered)
             case ["openapi", "v3", *rest] if len(rest) > 1:
-                body = discovery.openapi_v3(registered, "/".join(rest))
+                body = openapi.version_3(registered, "/".join(rest))
             case _:
                 body = None
         if body is None:
@@ -278,9 +278,10 @@ class KubernetesServer:
 def _check_method(resource: Resource, target: Target, verb: str) -> None:
     """Raise the 405 of a verb that this place does not know."""
     known: tuple[str, ...] = resource.verbs
-    for part in resource.subresources:
-        if part.name == target.subresource:
-            known = part.verbs
+    if target.subresource:
+        served = target.subresource in ("status", "eviction")
+        known = next(part.verbs for part in resource.subresources if part.name == target.subresource)
+        known = known if served else ()
     of_collection = verb in ("create", "deletecollection") and not target.subresource
     nowhere = resource.namespaced and not target.namespace
     if verb not in known or nowhere or of_collection == bool(target.name):

@@ -101,7 +101,7 @@ def decode(body: bytes) -> Json:
                 "application/json"
             )
         content = _read(_octets(envelope.get(2, b"")), _MESSAGES[kind])
-    except (IndexError, UnicodeDecodeError, TypeError) as error:
+    except (IndexError, ValueError, TypeError, OverflowError, OSError) as error:
         raise statuses.bad_request(f"unable to decode the protobuf body: {error}") from error
     return {"kind": kind, "apiVersion": version, **content}
 

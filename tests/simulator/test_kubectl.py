@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from axiom_tui.simulator import openapi
 from axiom_tui.simulator.faults import Faults
 from axiom_tui.simulator.kubernetes_api import KubernetesServer
 from axiom_tui.simulator.resources import METRICS, STANDARD
@@ -340,3 +341,14 @@ def test_top_nodes(kubectl: Kubectl) -> None:
 def test_api_resources(kubectl: Kubectl) -> None:
     names = kubectl("api-resources", "-o", "name").split()
     assert {"nodes", "leases.coordination.k8s.io", "etcdsnapshotfiles.k3s.cattle.io"} <= set(names)
+
+
+def test_a_kubectl_that_knows_only_the_second_openapi(
+    kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without /openapi/v3 kubectl reads /openapi/v2 in protobuf, as all its older versions do."""
+    monkeypatch.setattr(openapi, "version_3_index", lambda _: None)
+    assert "dry run" in kubectl("label", "node", "wall-a-1", "a=b", "--dry-run=server")
+    assert "serverside-applied" in kubectl(
+        "apply", "--server-side", "-f", "-", text=_labels_manifest("internal")
+    )
