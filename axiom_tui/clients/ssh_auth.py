@@ -66,6 +66,7 @@ class Login:
         self._again: _Attempt | None = None
         self._connections = 0
         self._offered: tuple[str, ...] = ()
+        self._passed: set[str] = set()  # right, but not enough alone; offered no second time
         self._tried: list[str] = []
         self._unusable: list[str] = []
         self._said = ""
@@ -103,6 +104,8 @@ class Login:
             attempt, self._again = self._again or next(self._attempts, None), None
             if attempt is None:
                 raise self._refused()
+            if attempt.label in self._passed:
+                continue
             try:
                 reply = attempt.make()
             except Dropped as dropped:
@@ -123,7 +126,8 @@ class Login:
             if reply.accepted:
                 return True
             if reply.partial:
-                # Right, and one more is wanted: go through all again, with what is now on offer.
+                # Right, and one more is wanted: go through all others again, with what is now on offer.
+                self._passed.add(attempt.label)
                 self._attempts = self._all_attempts()
             self._offered = reply.offered
 
@@ -133,7 +137,7 @@ class Login:
             yield from self._key_attempts()
         given: Secret | None = None
         for number in range(_TRIES):
-            if "password" not in self._offered and "keyboard-interactive" not in self._offered:
+            if not self._wants_password():
                 return
             secret = self._interaction.password(self._host.user, self._host.name, number > 0)
             # The same answer again is no new answer; it would only bring the host's lock-out nearer.
@@ -141,6 +145,10 @@ class Login:
                 return
             given = secret
             yield self._password_attempt(secret)
+
+    def _wants_password(self) -> bool:
+        offered = "password" in self._offered or "keyboard-interactive" in self._offered
+        return offered and "password" not in self._passed
 
     def _key_attempts(self) -> Iterator[_Attempt]:
         files = [file for file in self._host.key_files if file.exists()]

@@ -236,7 +236,7 @@ class Execution:
     def _hang_up(self) -> None:
         """Close the channel under the feeder, which may wait for the command to take more input."""
         if self._channel is not None:
-            threading.Thread(target=self._channel.close, name="ssh-close", daemon=True).start()
+            threading.Thread(target=_close, args=(self._channel,), name="ssh-close", daemon=True).start()
 
     def _feed(self) -> None:
         """In its own thread: open the channel, start the command, then send what comes into the inbox."""
@@ -254,7 +254,7 @@ class Execution:
         except SshFailure as error:
             self._news.put(_Ended(error))
         finally:
-            channel.close()
+            _close(channel)
 
     def _send(self, channel: paramiko.Channel) -> None:
         while (data := self._inbox.get()) is not None:
@@ -281,3 +281,10 @@ class Execution:
         errors = threading.Thread(target=read_errors, name="ssh-stderr", daemon=True)
         errors.start()
         threading.Thread(target=read_output, name="ssh-stdout", daemon=True).start()
+
+
+def _close(channel: paramiko.Channel) -> None:
+    try:
+        channel.close()
+    except SshFailure:
+        return  # the connection ended before it could be told

@@ -223,7 +223,11 @@ class Transport(paramiko.Transport):
             if time.monotonic() > ends:
                 raise TooSlow
         if not self.is_active():
-            raise self.get_exception() or EOFError()
+            # paramiko tells an overdue handshake as the end of the stream.
+            error = self.get_exception() or EOFError()
+            if isinstance(error, EOFError) and self.packetizer.handshake_timed_out():
+                raise TooSlow from error
+            raise error
         key = self.get_remote_server_key()
         return HostKey(key.get_name(), key.asbytes())
 
@@ -309,25 +313,30 @@ class Transport(paramiko.Transport):
 
         `paramiko.Transport.set_keepalive` wants no answer, so a dead host would never be noticed.
         """
-        interval = self._silence_limit / 6
-        asked = 0.0
-        while not self._over.wait(interval) and self.is_active():
+        limit = self._silence_limit
+        asked = sent = 0.0
+        while not self._over.wait(limit / 6) and self.is_active():
             heard: float = self.packetizer.heard  # type: ignore[attr-defined]
             now = time.monotonic()
-            if asked > heard and now - heard > self._silence_limit:
+            if asked <= heard:
+                # Noted before it is sent, or a quick answer would look like one from before.
+                asked = now
+                self._ask_for_life()
+                sent = time.monotonic()
+            elif now - heard > limit and now - sent > limit / 2:
                 self.lost = f"it did not answer for {now - heard:.0f} s"
                 self.close()
-            elif asked <= heard:
-                request = Message()
-                request.add_byte(cMSG_GLOBAL_REQUEST)
-                request.add_string("keepalive@openssh.com")
-                request.add_boolean(True)
-                try:
-                    self._send_user_message(request)  # type: ignore[attr-defined]
-                except SshFailure:
-                    self.lost = self.lost or "it took no more data"
-                    self.close()
-                asked = time.monotonic()
+
+    def _ask_for_life(self) -> None:
+        request = Message()
+        request.add_byte(cMSG_GLOBAL_REQUEST)
+        request.add_string("keepalive@openssh.com")
+        request.add_boolean(True)
+        try:
+            self._send_user_message(request)  # type: ignore[attr-defined]
+        except SshFailure:
+            self.lost = self.lost or "it took no more data"
+            self.close()
 
     def _parse_disconnect(self, message: Message) -> None:
         message.get_int()
