@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from axiom_tui import __version__
 
 if TYPE_CHECKING:
-    from axiom_tui.config import Loaded, Overrides
+    from axiom_tui.config import Loaded, Overrides, Settings
+    from axiom_tui.plan_command import Consent
     from axiom_tui.start import DemoOptions, StartOptions
 
 COULD_NOT = 2
@@ -187,6 +188,52 @@ def run_config_init(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_plan_labels(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import Labels, show_plan
+
+    return show_plan(_planning(options), Labels(tuple(options.node), options.pool), options.output)
+
+
+def run_apply_labels(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import Labels, apply
+
+    return apply(_planning(options), Labels(tuple(options.node), options.pool), _consent(options))
+
+
+def run_journal(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import show_journal
+
+    _loaded(options)
+    return show_journal(options.plan, options.output)
+
+
+def run_resume(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import resume
+
+    return resume(_planning(options), options.plan, _consent(options))
+
+
+def run_undo(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import undo
+
+    return undo(_planning(options), options.plan, _consent(options))
+
+
+def _planning(options: argparse.Namespace) -> Settings:
+    """The settings of a command that makes or runs plans; the log is open from here on."""
+    loaded = _loaded(options)
+    _, trouble = _start_log(options, _say)
+    if trouble:
+        _say(trouble)
+    return loaded.settings
+
+
+def _consent(options: argparse.Namespace) -> Consent:
+    from axiom_tui.plan_command import Consent
+
+    return Consent(options.yes, options.confirm, options.wait)
+
+
 # --- arguments of the commands --------------------------------------------------------------------------
 
 
@@ -220,6 +267,50 @@ def _nodes_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("-a", "--all", action="store_true", help="also devices of the tailnet that are no node")
 
 
+def _label_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("node", nargs="*", metavar="NODE", help="nodes (default: all)")
+    pool = to.add_mutually_exclusive_group()
+    pool.add_argument(
+        "--pool", default=None, metavar="POOL", help="into this pool (default: as the policy says)"
+    )
+    pool.add_argument("--no-pool", dest="pool", action="store_const", const="", help="remove the labels")
+
+
+def _plan_labels_arguments(to: argparse.ArgumentParser) -> None:
+    _label_arguments(to)
+    to.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format")
+
+
+def _consent_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    to.add_argument("--confirm", default="", metavar="WORD", help="the word that a dangerous plan wants")
+    to.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for another admin's plan"
+    )
+
+
+def _apply_labels_arguments(to: argparse.ArgumentParser) -> None:
+    _label_arguments(to)
+    _consent_arguments(to)
+
+
+def _journal_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("plan", nargs="?", default="", metavar="PLAN", help="show this one step by step")
+    to.add_argument("-o", "--output", choices=("table", "json"), default="table", help="format")
+
+
+def _resume_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "plan", nargs="?", default="", metavar="PLAN", help="plan (default: the last one cut short)"
+    )
+    _consent_arguments(to)
+
+
+def _undo_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("plan", metavar="PLAN", help="plan, as `axiom-tui journal` names it")
+    _consent_arguments(to)
+
+
 def _show_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="format")
 
@@ -241,7 +332,11 @@ def _fault(text: str) -> str:
     return text
 
 
-GROUPS = {"config": "show, check or write the settings"}
+GROUPS = {
+    "config": "show, check or write the settings",
+    "plan": "show what would be done, and do nothing",
+    "apply": "make a plan and run it",
+}
 
 COMMANDS = (
     Command("demo", "start the terminal UI on an embedded Axiom", run_demo, _demo_arguments),
@@ -255,6 +350,13 @@ COMMANDS = (
     ),
     Command("config check", "check the settings file and the files that it names", run_config_check),
     Command("config init", "write the documented example of all settings", run_config_init),
+    Command("plan labels", "nodes into their load-balancer pools", run_plan_labels, _plan_labels_arguments),
+    Command(
+        "apply labels", "nodes into their load-balancer pools", run_apply_labels, _apply_labels_arguments
+    ),
+    Command("journal", "list what was done, or show one plan", run_journal, _journal_arguments),
+    Command("resume", "go on with a plan that was cut short", run_resume, _resume_arguments),
+    Command("undo", "take a plan back", run_undo, _undo_arguments),
     Command("simulate", "run the embedded Axiom alone, for any client", run_simulate, _simulate_arguments),
 )
 

@@ -89,26 +89,16 @@ class LabelChoices(ChoosePage):
     def prepare(
         self, overridden: Sequence[str]
     ) -> Callable[[Session], tuple[tuple[Check, ...], Proposal | None]]:
-        chosen = self.query_one(MarkList).marked
-        pool = self._pool
-        pools: dict[str, str] = {}
-        by_key = {row.key: row for row in self._rows}
-        for key in chosen:
-            if pool == POLICY:
-                pools[key] = by_key[key].pool_wanted
-            elif pool == NONE:
-                pools[key] = ""
-            elif pool == OTHER:
-                pools[key] = self.query_one("#label-other", Input).value.strip()
-            else:
-                pools[key] = pool.removeprefix("pool:")
+        names, choice = self.query_one(MarkList).marked, self._pool
+        other = self.query_one("#label-other", Input).value.strip()
+        pool = {POLICY: None, NONE: "", OTHER: other}.get(choice, choice.removeprefix("pool:"))
 
         def look(session: Session) -> tuple[tuple[Check, ...], Proposal | None]:
             from axiom_tui.plans.label_checks import label_checks
             from axiom_tui.plans.proposal import Means, propose_labels
 
             means = Means(session.client(), session.settings)
-            proposal = propose_labels(means, pools)
+            proposal = propose_labels(means, names, pool)
             return label_checks(means, proposal), proposal
 
         return look

@@ -204,11 +204,11 @@ def label_plan(
                 f"There is no node {naming.display(name)} in {cluster.name} (any more).",
                 "Make the plan again without it.",
             )
-        if pool:
-            labelled.append((name, pool))
         if found_labels(node) == labels_for(pool):
             already.append(f"{naming.display(name)} is {_where(pool)}")
             continue
+        if pool:
+            labelled.append((name, pool))
         premise = Premise.of(node)
         steps.append(LabelStep(client, cluster, naming, name, premise, pool, node.resource_version))
     return _plan(cluster, naming, steps, tuple(already), labelled, effect, final)

@@ -6,13 +6,14 @@ commands alike run plans through it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SERVICES, KubernetesClient
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.model.exposure import effect_of
 from axiom_tui.model.fleet import Observation
+from axiom_tui.model.naming import fold
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.servicelb import HAS_SELECTOR_LABEL
 from axiom_tui.plans import registry
@@ -44,7 +45,8 @@ class Means:
         return Journal(state_directory())
 
     def lock(self) -> LeaseLock:
-        return LeaseLock(self.client, whoami())
+        # Connections are shared, interruptions are not: ending a step's call must not end a renewal.
+        return LeaseLock(self.client.share(), whoami())
 
     @property
     def read_only(self) -> bool:
@@ -108,22 +110,24 @@ def resume(means: Means, plan_id: str) -> Proposal:
     return Proposal(plan, means, resume_id=plan_id)
 
 
-def propose_labels(means: Means, pools: Mapping[str, str] | None) -> Proposal:
-    """Put nodes into pools (name -> pool, "" for none); None: every node into the pool that the policy says.
+def propose_labels(means: Means, names: Sequence[str] | None = None, pool: str | None = None) -> Proposal:
+    """Put nodes into a pool: ``names`` None is every node, ``pool`` None the one that the policy says for
+    each, "" none at all.
 
     Looks at the cluster afresh, each time it is computed. Raises AxiomError.
     """
 
     def compute() -> Plan:
-        client = means.client
-        rules = means.settings.rules
+        client, rules = means.client, means.settings.rules
         seen = Observation(
             nodes=client.list(NODES).items,
             services=client.list(SERVICES).items,
             daemon_sets=client.list(DAEMON_SETS, label_selector=HAS_SELECTOR_LABEL).items,
             pods=client.list(PODS).items,
         )
-        wanted = pools_by_policy(seen.nodes, rules) if pools is None else dict(pools)
+        by_policy = pools_by_policy(seen.nodes, rules)
+        chosen = list(by_policy) if names is None else [fold(name) for name in names]
+        wanted = {name: by_policy.get(name, "") if pool is None else pool for name in chosen}
         changes = {name: labels_for(pool) for name, pool in wanted.items()}
         effect = effect_of(seen, changes, rules.pools)
         settle = SettleServiceLb(client, client.cluster.context, effect.touched)

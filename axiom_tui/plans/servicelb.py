@@ -25,7 +25,7 @@ from axiom_tui.model.servicelb import (
     serve,
     stale,
 )
-from axiom_tui.plans.step import Json, Run, Step
+from axiom_tui.plans.step import Json, Right, Run, Step
 
 T = TypeVar("T")
 
@@ -91,6 +91,13 @@ class SettleServiceLb(Step):
     deadline = SETTLED_WITHIN + 30.0
     interruptible = True
     settles = True
+    rights = (
+        Right("list", "nodes"),
+        Right("list", "services"),
+        Right("list", "pods"),
+        Right("list", "daemonsets", "apps"),
+        Right("patch", "services"),
+    )
 
     def __init__(self, client: ServiceClient, context: str = "", expected: Sequence[str] = ()) -> None:
         """``expected``: the Services (namespace/name) that are foreseen to need a touch."""

@@ -146,7 +146,7 @@ def test_the_plan_in_words(cluster: Simulated) -> None:
     config = plan.steps[5]
     assert "SSH" in config.unavailable
     assert not config.reversible
-    assert config.commands[2].startswith("ssh -t wall-a-3 ")
+    assert config.commands[0].startswith("ssh -t wall-a-3 ")
     assert "all of it can be undone" in describe(plan)
 
 

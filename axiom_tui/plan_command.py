@@ -1,0 +1,275 @@
+"""Plans without a screen: show one, apply it, list the journal, resume, undo.
+
+Exit codes: 0 done (or nothing to do), 1 it was begun but not finished, 2 nothing was changed.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from axiom_tui.clients.kubernetes import connect
+from axiom_tui.config import Settings, state_directory
+from axiom_tui.fleet.oneshot import in_force, kubernetes_options
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
+from axiom_tui.model.times import clock
+from axiom_tui.plans import proposal as proposals
+from axiom_tui.plans.description import describe
+from axiom_tui.plans.entry import Entry
+from axiom_tui.plans.events import (
+    Event,
+    Outcome,
+    Output,
+    PlanChanged,
+    PlanStarted,
+    Result,
+    StepFinished,
+    StepOverdue,
+    StepStarted,
+    Waiting,
+)
+from axiom_tui.plans.journal import Journal
+from axiom_tui.plans.proposal import Means, Proposal
+from axiom_tui.plans.step import CancelToken, Plan
+from axiom_tui.plans.transcript import account, transcript_of
+
+DONE, NOT_FINISHED, NOTHING_CHANGED = 0, 1, 2
+DOCUMENT = "axiom-tui/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """``nodes`` () is all; ``pool`` None is as the policy says, "" none."""
+
+    nodes: tuple[str, ...] = ()
+    pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Whether to ask; the typed word of a dangerous plan; how long to wait for another admin's plan (s)."""
+
+    yes: bool = False
+    confirm: str = ""
+    wait: float = 0.0
+
+
+def show_plan(settings: Settings, labels: Labels, output: str) -> int:
+    """Print the plan and do nothing."""
+    with _means(settings) as means:
+        plan = _propose(means, labels).plan
+    if output == "json":
+        print(json.dumps(_document(plan), indent=2, ensure_ascii=False))
+    else:
+        print(describe(plan), end="")
+    return DONE
+
+
+def apply(settings: Settings, labels: Labels, consent: Consent) -> int:
+    """Make the plan, ask, and run it."""
+    with _means(settings) as means:
+        return _run(_propose(means, labels), consent)
+
+
+def resume(settings: Settings, plan_id: str, consent: Consent) -> int:
+    """Go on with a plan of the journal; "" is the last one that was cut short."""
+    with _means(settings) as means:
+        chosen = plan_id or _last_cut_short(means.journal)
+        return _run(proposals.resume(means, chosen), consent)
+
+
+def undo(settings: Settings, plan_id: str, consent: Consent) -> int:
+    """Take a plan of the journal back."""
+    with _means(settings) as means:
+        return _run(proposals.undo(means, plan_id), consent)
+
+
+def show_journal(plan_id: str, output: str) -> int:
+    """List the journal, or show one plan step by step. Asks nothing outside of this machine."""
+    journal = Journal(state_directory())
+    if plan_id:
+        entry = journal.load(plan_id)
+        if output == "json":
+            print(json.dumps(_entry_document(entry), indent=2, ensure_ascii=False))
+        else:
+            print("\n".join(transcript_of(entry)))
+        return DONE
+    entries = journal.entries()
+    if output == "json":
+        items = [_entry_document(entry) for entry in entries]
+        document = {"apiVersion": DOCUMENT, "kind": "JournalList", "items": items}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return DONE
+    if not entries:
+        print("Nothing was changed from this machine yet.", file=sys.stderr)
+    now = datetime.now().astimezone()
+    for entry in entries:
+        began = clock(entry.last_began, now) if entry.last_began else "-"
+        print(
+            f"{entry.plan_id}  {began:<13}  {_state(entry):<11}  {entry.done}/{len(entry.steps)}  "
+            f"{entry.cluster}  {entry.subject}"
+        )
+    return DONE
+
+
+@contextmanager
+def _means(settings: Settings) -> Iterator[Means]:
+    chosen = in_force(settings)
+    client = connect(kubernetes_options(chosen))
+    try:
+        yield Means(client, chosen)
+    finally:
+        client.disconnect()
+
+
+def _propose(means: Means, labels: Labels) -> Proposal:
+    return proposals.propose_labels(means, labels.nodes or None, labels.pool)
+
+
+def _run(proposal: Proposal, consent: Consent) -> int:
+    plan = proposal.plan
+    print(describe(plan))
+    if not plan.has_work and not proposal.resume_id:
+        print("There is nothing to do.")
+        return DONE
+    typed = _consented(plan, consent)
+    cancel = CancelToken()
+    before = signal.signal(signal.SIGINT, lambda *_: _cancelled(cancel))
+    try:
+        result = proposal.run(_tell, cancel, typed, consent.wait)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return _account(result)
+
+
+def _consented(plan: Plan, consent: Consent) -> str:
+    """The word that was typed ("" if none is needed). Raises AxiomError without consent."""
+    if plan.typed_word:
+        if consent.confirm:
+            return consent.confirm
+        if not sys.stdin.isatty():
+            raise fail(
+                ProblemKind.INVALID,
+                "This plan is dangerous and wants a typed word; there is no terminal to ask on.",
+                f"Give it: --confirm {plan.typed_word}",
+            )
+        return input(f'To apply this plan, type "{plan.typed_word}": ').strip()
+    if consent.yes:
+        return ""
+    if not sys.stdin.isatty():
+        raise fail(
+            ProblemKind.INVALID, "There is no terminal to ask on.", "Give --yes to apply without asking."
+        )
+    if input("Apply this plan? Type yes: ").strip().lower() not in ("y", "yes"):
+        raise fail(ProblemKind.CANCELLED, "Not applied: nothing was changed.")
+    return ""
+
+
+def _cancelled(cancel: CancelToken) -> None:
+    print("Cancelling: the run ends after this step.", file=sys.stderr)
+    cancel.cancel()
+
+
+def _tell(event: Event) -> None:
+    """One line for each thing that happens, as it happens."""
+    match event:
+        case PlanStarted():
+            line = f"plan {event.plan_id}"
+        case StepStarted():
+            line = f"{event.index + 1}. {event.title}"
+        case Output():
+            line = f"     {event.line}"
+        case Waiting():
+            line = f"     waiting for {event.what}, until {event.until.astimezone():%H:%M:%S}"
+        case StepOverdue():
+            line = "     the step's deadline is over; it was asked to end"
+        case StepFinished():
+            line = f"     {event.result.state} ({event.result.seconds:.1f} s)"
+        case PlanChanged():
+            line = "\n".join((event.why, *(f"  {text}" for text in event.difference)))
+        case _:
+            return
+    print(line, flush=True)
+
+
+def _account(result: Result) -> int:
+    said = account(result)
+    print()
+    for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
+        for line in lines:
+            print(f"{title}: {line}")
+    if result.problem is not None:
+        print(f"axiom-tui: {result.problem}", file=sys.stderr)
+    if result.outcome is Outcome.DONE:
+        return DONE
+    return NOT_FINISHED if result.journalled else NOTHING_CHANGED
+
+
+def _last_cut_short(journal: Journal) -> str:
+    for entry in journal.entries():
+        if entry.can_be_resumed:
+            return entry.plan_id
+    raise AxiomError(
+        Problem(ProblemKind.MISSING, "No plan waits to be resumed.", "`axiom-tui journal` lists all of them.")
+    )
+
+
+def _state(entry: Entry) -> str:
+    if entry.faults:
+        return "damaged"
+    if entry.running:
+        return "running"
+    if entry.undone:
+        return "undone"
+    if entry.cut_short:
+        return "cut short"
+    return entry.outcome.value if entry.outcome else "not begun"
+
+
+def _document(plan: Plan) -> dict[str, object]:
+    return {
+        "apiVersion": DOCUMENT,
+        "kind": "Plan",
+        "cluster": {"name": plan.cluster.name, "server": plan.cluster.server},
+        "plan": plan.kind,
+        "subject": plan.subject,
+        "steps": [
+            {
+                "key": step.key,
+                "title": step.title,
+                "commands": list(step.commands),
+                "reversible": step.reversible,
+                "leftToYou": step.unavailable,
+            }
+            for step in plan.steps
+        ],
+        "effect": list(plan.effect),
+        "already": list(plan.already),
+        "rights": [str(right) for right in plan.rights],
+        "typedWord": plan.typed_word,
+    }
+
+
+def _entry_document(entry: Entry) -> dict[str, object]:
+    return {
+        "apiVersion": DOCUMENT,
+        "kind": "JournalEntry",
+        "id": entry.plan_id,
+        "plan": entry.kind,
+        "subject": entry.subject,
+        "cluster": {"name": entry.cluster, "server": entry.server},
+        "by": entry.who,
+        "state": _state(entry),
+        "began": entry.began.isoformat() if entry.began else None,
+        "ended": entry.ended.isoformat() if entry.ended else None,
+        "problem": str(entry.problem) if entry.problem else "",
+        "steps": [
+            {"key": step.key, "title": step.title, "state": step.state.value, "seconds": step.seconds}
+            for step in entry.steps
+        ],
+    }
