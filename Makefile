@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is set up by .ci/environment: Python 3.11+, make and git are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench snapshots lock clean environment
+.PHONY: help demo test check bench snapshots picture lock clean environment
 
 BIN := .venv/bin
 ARGS :=
@@ -29,6 +29,9 @@ snapshots: environment ## draw the screens anew; look at the difference before y
 
 # By the oldest Python that is supported, since newer ones need no more; in an environment of its own, so that
 # the lock's maker is not in the lock.
+picture: environment ## draw the picture of the README from the running program
+	@$(BIN)/python -m docs.picture
+
 lock: environment ## resolve pyproject.toml into requirements.lock, by python3.11 (ARGS="--upgrade")
 	@test -x .venv/lock/bin/pip-compile || { python3.11 -m venv .venv/lock && .venv/lock/bin/python -m pip install -q pip-tools==7.6.2; }
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile -q --allow-unsafe --extra=dev --generate-hashes \

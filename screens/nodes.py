@@ -55,7 +55,7 @@ def _verdict_order(row: Row) -> tuple[int, str]:
 COLUMNS: tuple[Column[Row], ...] = (
     column("name", "NODE", 10, lambda row, _: cells.name(row), max_width=24, required=True,
            sort_key=lambda row: row.name, sort_letter="N"),
-    column("role", "ROLE", 6, lambda row, _: cells.role(row), priority=40,
+    column("role", "ROLE", 6, lambda row, _: cells.role(row), priority=22,
            sort_key=lambda row: row.role, sort_letter="R"),
     column("arch", "ARCH", 5, lambda row, _: cells.architecture(row), max_width=8, priority=90,
            sort_key=lambda row: row.architecture, sort_letter="A"),
@@ -84,7 +84,7 @@ COLUMNS: tuple[Column[Row], ...] = (
            sort_key=lambda row: _seconds(row.device.key_expiry if row.device else None), sort_letter="Y"),
     column("taints", "TAINTS", 8, lambda row, _: cells.taints(row), max_width=40, wide_only=True),
     column("os", "OS", 12, lambda row, _: cells.os_image(row), max_width=24, wide_only=True),
-    column("verdict", "VERDICT", 20, lambda row, _: cells.verdict(row), grow=True, required=True,
+    column("verdict", "VERDICT", 20, lambda row, _: cells.verdict(row), grow=True, required=True, comfort=40,
            sort_key=_verdict_order, sort_letter="V"),
 )  # fmt: skip
 

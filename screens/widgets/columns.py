@@ -13,6 +13,8 @@ R = TypeVar("R")
 
 #: Cells left of the first column: one for the cursor's sign, one for the mark's.
 GUTTER = 2
+#: Columns below this priority give way to the comfort of others.
+NICE_TO_HAVE = 60
 #: Blanks between columns; the air is given up before a column is.
 GAPS = (2, 1)
 
@@ -44,6 +46,7 @@ class Column(Generic[R]):
     required: bool = False
     wide_only: bool = False
     ages: bool = False
+    comfort: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,10 @@ def lay_out(
     if not wide:
         if _width(shown, gap) > width:
             gap = GAPS[-1]
-        while _width(shown, gap) > width and (victim := _next_to_drop(shown, pinned)) is not None:
+        while _needed(shown, gap, pinned, chosen) > width:
+            victim = _next_to_drop(shown, pinned)
+            if victim is None:
+                break
             shown.remove(victim)
             dropped.append(victim.key)
     widths = _share(shown, width - _width(shown, gap), wants or {}, unlimited=wide)
@@ -117,6 +123,16 @@ def _is_wanted(column: Column[R], wide: bool, chosen: Collection[str] | None) ->
 
 def _width(columns: Sequence[Column[R]], gap: int) -> int:
     return GUTTER + sum(column.width for column in columns) + gap * max(0, len(columns) - 1)
+
+
+def _needed(columns: Sequence[Column[R]], gap: int, pinned: str, chosen: Collection[str] | None) -> int:
+    """The width that the columns need; with comfort, as long as there are others that can give way to it."""
+    width = _width(columns, gap)
+    if chosen is None and any(
+        not column.required and column.priority < NICE_TO_HAVE and column.key != pinned for column in columns
+    ):
+        width += sum(max(0, column.comfort - column.width) for column in columns)
+    return width
 
 
 def _next_to_drop(columns: Sequence[Column[R]], pinned: str) -> Column[R] | None:
