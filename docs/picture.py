@@ -25,7 +25,7 @@ async def draw() -> int:
         ends = time.monotonic() + DEADLINE
         while not _is_settled(app):
             if time.monotonic() > ends:
-                print("The demo did not settle.", file=sys.stderr)
+                sys.stderr.write("The demo did not settle.\n")
                 return 1
             await pilot.pause(0.2)
         svg = re.sub(r"terminal-\d+", "terminal", app.export_screenshot(title="axiom-tui demo"))
