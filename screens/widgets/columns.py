@@ -28,8 +28,9 @@ class Column(Generic[R]):
     gives a value comparable among rows: a ``str`` is compared naturally (2 before 10), None comes last.
     ``sort_letter`` sorts with shift. When the width is too small, columns drop, lowest ``priority`` first
     (the rightmost of equals), but never a ``required`` one. ``grow`` takes the width that is left;
-    without any, the last column does. ``wide_only`` columns show in wide mode or when chosen. A column with ``comfort`` should be that wide before
-    columns that are only nice to have (priority below `NICE_TO_HAVE`) take any room.
+    without any, the last column does. ``wide_only`` columns show in wide mode or when chosen.
+    A column with ``comfort`` should be that wide before columns that are only nice to have (priority below
+    `NICE_TO_HAVE`) take any room.
     """
 
     key: str
