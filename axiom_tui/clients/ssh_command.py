@@ -34,10 +34,11 @@ _LONGEST_LINE = 65_536  # bytes; a longer one is shown in pieces
 
 # In the session of its own that setsid makes, "kill 0" reaches the command and all it started, and nothing
 # else. The first half of the pipe gives its process number, then the input; then it waits for the end of
-# the channel. The second half runs the command, and stops the first half: by SIGPIPE, of which shells say
-# nothing. A pipe for input instead of the channel itself, because only so the command sees its input's end
-# while the channel's stays open.
-_SESSION = """{
+# the channel. The second half runs the command, and then ends the first half. A pipe for the input instead of
+# the channel itself, because only so the command sees its input's end while the channel's stays open. The
+# shell around both may remark that the first half was killed: that goes nowhere, only the command has stderr.
+_SESSION = """exec 4>&2 2>/dev/null
+{
   trap "" TERM HUP
   sh -c "echo \\$PPID"
   head -c "$2"
@@ -46,13 +47,13 @@ _SESSION = """{
   kill -TERM 0
   sleep 5
   kill -KILL 0
-} 2>/dev/null | {
+} 4>&- | {
+  exec 2>&4 4>&-
   read -r watcher
   printf "%s\\n" "$1"
   printf "%s\\n" "$1" >&2
   sh -c "$3"
   status=$?
-  kill -PIPE "$watcher" 2>/dev/null
   kill -KILL "$watcher" 2>/dev/null
   exit "$status"
 }"""

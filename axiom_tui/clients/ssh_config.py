@@ -155,10 +155,13 @@ class _Found:
             if value not in self.identity_files:
                 self.identity_files.append(value)
             return
-        # ssh_config(5): whichever of the two comes first keeps the other one from counting.
-        other = {"proxyjump": "proxycommand", "proxycommand": "proxyjump"}.get(keyword)
-        if other not in self.values:
-            self.values.setdefault(keyword, value)
+        # ssh_config(5): whichever of the two comes first keeps the other one from counting. As `ssh -G`
+        # shows, a "ProxyCommand none" does so too, a "ProxyJump none" does not.
+        if keyword == "proxyjump" and "proxycommand" in self.values:
+            return
+        if keyword == "proxycommand" and self.values.get("proxyjump", "none").lower() != "none":
+            return
+        self.values.setdefault(keyword, value)
 
     def _include(self, patterns: Sequence[str], file: Path, depth: int) -> None:
         for pattern in patterns:
