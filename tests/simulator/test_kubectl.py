@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
+import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,37 +163,40 @@ def test_paging(kubectl: Kubectl) -> None:
     assert kubectl("get", "nodes", "--chunk-size=2", "-o", "name") == kubectl("get", "nodes", "-o", "name")
 
 
-def _lines_until(process: subprocess.Popen[str], enough: Callable[[list[str]], bool]) -> list[str]:
-    """Lines of a running program until they are enough; fails when that takes too long."""
-    assert process.stdout is not None
-    found: list[str] = []
-    deadline = time.monotonic() + DEADLINE
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(process.stdout, selectors.EVENT_READ)
-        while not enough(found):
-            assert waiting.select(deadline - time.monotonic()), f"kubectl printed only {found}"
-            line = process.stdout.readline()
-            assert line, f"kubectl ended after {found}"
-            found.append(line)
-    return found
+class _Output:
+    """The lines of a running program, as they come. It reads the pipe itself: a buffered reader would hide
+    lines from the wait for more."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._descriptor = process.stdout.fileno()
+        self._rest = b""
+
+    def lines(self, count: int) -> list[str]:
+        """The next lines; fails when they take too long."""
+        deadline = time.monotonic() + DEADLINE
+        while self._rest.count(b"\n") < count:
+            waiting = max(0.0, deadline - time.monotonic())
+            assert select.select([self._descriptor], [], [], waiting)[0], f"only {self._rest!r} came"
+            piece = os.read(self._descriptor, 65536)
+            assert piece, f"kubectl ended after {self._rest!r}"
+            self._rest += piece
+        *found, self._rest = self._rest.split(b"\n", count)
+        return [line.decode() for line in found]
 
 
 def test_watch_prints_changes_and_ends_with_its_client(kubectl: Kubectl) -> None:
     command = kubectl.command("get", "nodes", "-w", "--no-headers")
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        bufsize=1,
-        env=kubectl.environment,
+        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=kubectl.environment
     ) as process:
         try:
-            _lines_until(process, lambda lines: len(lines) >= 3)
+            output = _Output(process)
+            assert [line.split()[0] for line in output.lines(3)] == ["wall-a-1", "wall-a-2", "wall-a-3"]
             kubectl.store.mutate("nodes", "wall-a-2", lambda node: node["spec"].update(unschedulable=True))
-            assert "SchedulingDisabled" in _lines_until(process, lambda lines: len(lines) == 1)[0]
+            assert "SchedulingDisabled" in output.lines(1)[0]
             kubectl.store.create("nodes", _node(4))
-            assert "wall-a-4" in _lines_until(process, lambda lines: len(lines) == 1)[0]
+            assert "wall-a-4" in output.lines(1)[0]
         finally:
             process.terminate()
 
