@@ -52,7 +52,10 @@ def _nodes(item: ExposureRow) -> Cell:
 
 
 def _hosts(item: ExposureRow) -> Cell:
-    return Cell(", ".join(item.hostnames)) if item.hostnames else NOTHING
+    if not item.hostnames:
+        return NOTHING
+    where = "outside " if item.outside else "inside "
+    return Cell(where + ", ".join(item.hostnames))
 
 
 def _faults(item: ExposureRow) -> Cell:
@@ -157,7 +160,9 @@ class ExposureScreen(FleetScreen):
     def _items(self, fleet: Fleet) -> Sequence[ExposureRow]:
         app: AxiomApp = self.app  # type: ignore[assignment]
         if self._shown is None or self._shown.seen is not fleet.seen:
-            self._shown = _Shown(fleet.seen, exposures(fleet.seen, app.settings.rules.pools))
+            self._shown = _Shown(
+                fleet.seen, exposures(fleet.seen, app.settings.rules.pools, app.settings.dns.zone)
+            )
         return self._shown.items
 
     def _show_details(self) -> None:
@@ -167,9 +172,14 @@ class ExposureScreen(FleetScreen):
             faults = "; ".join(item.faults) or "in order"
             nodes = ", ".join(item.served.nodes) or "no node"
             published = ", ".join(item.served.service.ingress_ips) or "nothing"
+            names = ", ".join(
+                f"{name} ({'outside' if name in item.outside else 'inside'})" for name in item.hostnames
+            )
             text = Content.assemble(
                 (item.served.service.full_name, "bold"),
-                visible_lines(f": {faults}.\nServed by {nodes}; publishes {published}."),
+                visible_lines(
+                    f": {faults}.\nServed by {nodes}; publishes {published}. Names: {names or 'none known'}."
+                ),
             )
         self.query_one("#remedy", Static).update(text)
 

@@ -22,6 +22,8 @@ from axiom_tui.clients.kubernetes_errors import Asked
 from axiom_tui.clients.kubernetes_wire import (
     DAEMON_SETS,
     EVENTS,
+    GATEWAYS,
+    INGRESSES,
     LEASES,
     NODE_METRICS,
     NODES,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DAEMON_SETS",
     "EVENTS",
+    "GATEWAYS",
+    "INGRESSES",
     "LEASES",
     "NODES",
     "NODE_METRICS",

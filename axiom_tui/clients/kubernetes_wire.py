@@ -26,6 +26,7 @@ from axiom_tui.model.node import (
     NodeUsage,
     Pod,
     PriorityClass,
+    Route,
     Service,
     ServicePort,
     Taint,
@@ -298,6 +299,62 @@ def to_service(wire: WireService) -> Service:
         external_traffic_policy=spec.external_traffic_policy,
         ip_families=spec.ip_families or (),
         source_ranges=spec.load_balancer_source_ranges or (),
+    )
+
+
+class IngressRule(Wire, frozen=True):
+    host: str = ""
+
+
+class IngressSpec(Wire, frozen=True):
+    rules: tuple[IngressRule, ...] | None = None
+
+
+class WireIngress(Wire, frozen=True):
+    metadata: Metadata
+    spec: IngressSpec = IngressSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+def to_ingress(wire: WireIngress) -> Route:
+    return Route(
+        kind="Ingress",
+        namespace=wire.metadata.namespace,
+        name=wire.metadata.name,
+        hosts=tuple(dict.fromkeys(rule.host for rule in wire.spec.rules or () if rule.host)),
+        ips=tuple(item.ip for item in wire.status.load_balancer.ingress or () if item.ip),
+    )
+
+
+class GatewayListener(Wire, frozen=True):
+    hostname: str | None = None
+
+
+class GatewaySpec(Wire, frozen=True):
+    listeners: tuple[GatewayListener, ...] | None = None
+
+
+class GatewayAddress(Wire, frozen=True):
+    value: str = ""
+
+
+class GatewayStatus(Wire, frozen=True):
+    addresses: tuple[GatewayAddress, ...] | None = None
+
+
+class WireGateway(Wire, frozen=True):
+    metadata: Metadata
+    spec: GatewaySpec = GatewaySpec()
+    status: GatewayStatus = GatewayStatus()
+
+
+def to_gateway(wire: WireGateway) -> Route:
+    return Route(
+        kind="Gateway",
+        namespace=wire.metadata.namespace,
+        name=wire.metadata.name,
+        hosts=tuple(dict.fromkeys(item.hostname for item in wire.spec.listeners or () if item.hostname)),
+        ips=tuple(item.value for item in wire.status.addresses or () if item.value),
     )
 
 
@@ -603,6 +660,20 @@ SERVICES: Resource[Service] = _resource(
 )
 DAEMON_SETS: Resource[DaemonSet] = _resource(
     "apps/v1/daemonsets", "DaemonSet", WireDaemonSet, to_daemon_set, lambda item: (item.namespace, item.name)
+)
+INGRESSES: Resource[Route] = _resource(
+    "networking.k8s.io/v1/ingresses",
+    "Ingress",
+    WireIngress,
+    to_ingress,
+    lambda item: (item.namespace, item.name),
+)
+GATEWAYS: Resource[Route] = _resource(
+    "gateway.networking.k8s.io/v1/gateways",
+    "Gateway",
+    WireGateway,
+    to_gateway,
+    lambda item: (item.namespace, item.name),
 )
 PRIORITY_CLASSES: Resource[PriorityClass] = _resource(
     "scheduling.k8s.io/v1/priorityclasses",

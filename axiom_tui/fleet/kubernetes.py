@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 from axiom_tui.clients.kubernetes import (
     DAEMON_SETS,
+    GATEWAYS,
+    INGRESSES,
     NODE_METRICS,
     NODES,
     PODS,
@@ -30,7 +32,7 @@ from axiom_tui.clients.kubernetes import (
 )
 from axiom_tui.fleet.source import Sink, Source
 from axiom_tui.model.fleet import Cluster, Observation
-from axiom_tui.model.node import DaemonSet, Node, Pod, PriorityClass, Service
+from axiom_tui.model.node import DaemonSet, Node, Pod, PriorityClass, Route, Service
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 
 T = TypeVar("T")
@@ -66,6 +68,8 @@ def kubernetes_sources(sink: Sink, options: KubernetesOptions, cluster: Cluster)
         WatchedSource("services", sink, connection, SERVICES, _services),
         WatchedSource("daemonsets", sink, connection, DAEMON_SETS, _daemon_sets, SERVICELB_SELECTOR),
         WatchedSource("priorityclasses", sink, connection, PRIORITY_CLASSES, _priority_classes),
+        OptionalSource("ingresses", sink, connection, INGRESSES, _ingresses),
+        OptionalSource("gateways", sink, connection, GATEWAYS, _gateways),
         MetricsSource("metrics", sink, connection),
     )
 
@@ -287,6 +291,19 @@ class WatchedSource(KubernetesSource, Generic[T]):
         return self._put(seen, items)
 
 
+class OptionalSource(WatchedSource[T]):
+    """A kind that need not be there: off while its group is not installed, or while we may not read it."""
+
+    def look(self, client: KubernetesClient) -> None:
+        try:
+            super().look(client)
+        except AxiomError as error:
+            if error.problem.kind not in (ProblemKind.MISSING, ProblemKind.FORBIDDEN):
+                raise
+            self.off(error.problem)
+            self.pause(ABSENT_INTERVAL)
+
+
 class MetricsSource(KubernetesSource):
     """What nodes use, polled from metrics-server; off while that is not installed."""
 
@@ -329,6 +346,14 @@ def _services(seen: Observation, items: tuple[Service, ...]) -> Observation:
 
 def _daemon_sets(seen: Observation, items: tuple[DaemonSet, ...]) -> Observation:
     return replace(seen, daemon_sets=items)
+
+
+def _ingresses(seen: Observation, items: tuple[Route, ...]) -> Observation:
+    return replace(seen, ingresses=items)
+
+
+def _gateways(seen: Observation, items: tuple[Route, ...]) -> Observation:
+    return replace(seen, gateways=items)
 
 
 def _priority_classes(seen: Observation, items: tuple[PriorityClass, ...]) -> Observation:

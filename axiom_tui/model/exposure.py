@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from axiom_tui.model.finding import Severity
 from axiom_tui.model.fleet import Observation
-from axiom_tui.model.node import Node, Service, is_public_ip
+from axiom_tui.model.node import Node, Route, Service, is_public_ip
 from axiom_tui.model.pools import POOL_LABEL, PoolPolicy, found_pool, public_ips
 from axiom_tui.model.servicelb import (
     Balancer,
@@ -95,22 +95,42 @@ class Exposure:
     served: Served
     faults: tuple[str, ...] = ()
     hostnames: tuple[str, ...] = ()
+    zone: str = ""
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The names that are not of the tailnet's own zone."""
+        return tuple(
+            name for name in self.hostnames if not self.zone or not f".{name}".endswith(f".{self.zone}")
+        )
 
 
-def exposures(seen: Observation, policy: PoolPolicy) -> tuple[Exposure, ...]:
-    """Every LoadBalancer Service, those with faults first."""
+def exposures(seen: Observation, policy: PoolPolicy, zone: str = "") -> tuple[Exposure, ...]:
+    """Every LoadBalancer Service, those with faults first. ``zone`` is the tailnet's own DNS zone."""
     now = balancers(seen.services, seen.daemon_sets, seen.nodes)
+    routes = (*seen.ingresses, *seen.gateways)
     items = [
-        Exposure(served, faults_of(served, balancer, seen.nodes, policy), hostnames(served.service))
+        Exposure(
+            served,
+            faults_of(served, balancer, seen.nodes, policy),
+            hostnames(served.service, routes),
+            zone,
+        )
         for served, balancer in zip(serve(seen.nodes, now, seen.pods), now, strict=True)
     ]
     return tuple(sorted(items, key=lambda item: (not item.faults, item.served.service.full_name)))
 
 
-def hostnames(service: Service) -> tuple[str, ...]:
-    """The names that the Service itself asks for (external-dns' annotation)."""
-    text = service.annotations.get(HOSTNAME_ANNOTATION, "")
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def hostnames(service: Service, routes: Sequence[Route] = ()) -> tuple[str, ...]:
+    """The names that lead to the Service: its own annotation, and those of every Ingress and Gateway that
+    is published where the Service is."""
+    asked = service.annotations.get(HOSTNAME_ANNOTATION, "")
+    names = [name.strip() for name in asked.split(",") if name.strip()]
+    published = set(service.ingress_ips)
+    for route in routes:
+        if published & set(route.ips):
+            names += route.hosts
+    return tuple(dict.fromkeys(names))
 
 
 def effect_of(seen: Observation, changes: Changes, policy: PoolPolicy) -> Effect:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from axiom_tui.model.finding import Finding
 from axiom_tui.model.naming import Role
-from axiom_tui.model.node import DaemonSet, Node, NodeUsage, Pod, PriorityClass, Service
+from axiom_tui.model.node import DaemonSet, Node, NodeUsage, Pod, PriorityClass, Route, Service
 from axiom_tui.model.problem import Problem
 from axiom_tui.model.tailnet import TailnetDevice
 
@@ -67,6 +67,8 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     daemon_sets: tuple[DaemonSet, ...] = ()
+    ingresses: tuple[Route, ...] = ()
+    gateways: tuple[Route, ...] = ()
     priority_classes: tuple[PriorityClass, ...] = ()
     usage: Mapping[str, NodeUsage] = field(default_factory=dict)
     devices: tuple[TailnetDevice, ...] = ()

@@ -128,6 +128,16 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.namespace}/{self.name}"
 
 
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Names that lead to addresses: an Ingress, or a Gateway of the Gateway API."""
+
+    kind: str
+    namespace: str
+    name: str
+    hosts: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+
+
 class DaemonSet(msgspec.Struct, frozen=True, kw_only=True):
     """A DaemonSet with what tells servicelb's work: its node selector and its labels."""
 

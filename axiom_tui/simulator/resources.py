@@ -326,6 +326,15 @@ STANDARD: tuple[Resource, ...] = (
         converted_from="events",
     ),
     Resource(
+        "ingresses",
+        "Ingress",
+        group="networking.k8s.io",
+        short_names=("ing",),
+        subresources=_STATUS,
+        zero={"spec": {}, "status": {"loadBalancer": {}}},
+        has_generation=True,
+    ),
+    Resource(
         "poddisruptionbudgets",
         "PodDisruptionBudget",
         group="policy",
