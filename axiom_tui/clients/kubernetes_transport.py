@@ -272,7 +272,7 @@ class Transport:
         self._credential.cancel()
         with self._lock:
             if self._api is not None:
-                self._api.rest_client.pool_manager.clear()
+                _close_idle(self._api)
 
     def _send(
         self, call: Call, method: str, target: str, proof: Proof, body: bytes | None, content_type: str
@@ -318,7 +318,7 @@ class Transport:
         with self._lock:
             if self._api is None or proof.certificate != self._certificate:
                 if self._api is not None:
-                    self._api.rest_client.pool_manager.clear()
+                    _close_idle(self._api)
                 self._api = _api_client(self._access, proof.certificate)
                 self._certificate = proof.certificate
             if proof.authorization:
@@ -349,6 +349,15 @@ def _api_client(access: Access, certificate: tuple[bytes, bytes] | None) -> ApiC
     # A context of our own, so that the admin's private key need not lie in a file while we run.
     pools.connection_pool_kw["ssl_context"] = _tls_context(access, certificate)
     return api
+
+
+def _close_idle(api: ApiClient) -> None:
+    """Close what is not in use now. (urllib3's own `clear` leaves that to the garbage collector.)"""
+    managed = api.rest_client.pool_manager
+    for key in set(managed.pools.keys()):
+        if (pool := managed.pools.get(key)) is not None:
+            pool.close()
+    managed.clear()
 
 
 def _tls_context(access: Access, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:

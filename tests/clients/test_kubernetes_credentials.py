@@ -121,9 +121,19 @@ def test_a_relative_command_stands_beside_the_kubeconfig(tmp_path: Path) -> None
 
 
 def test_a_plugin_has_no_input_and_no_terminal(tmp_path: Path) -> None:
-    """It reads end of file at once, and cannot open the terminal either."""
+    """What the admin types is not for it: it reads end of file at once, and has no terminal to open."""
     body = f"cat > {tmp_path}/input; (: < /dev/tty) 2> {tmp_path}/tty && exit 9; echo '{answer(token='t')}'"
-    assert plugin(tmp_path, body).proof().authorization == "Bearer t"
+    reading, writing = os.pipe()
+    os.write(writing, b"keys")
+    os.close(writing)
+    own = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        assert plugin(tmp_path, body).proof().authorization == "Bearer t"
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+        os.close(reading)
     assert (tmp_path / "input").read_text() == ""
 
 

@@ -16,7 +16,7 @@ from axiom_tui.fleet import observer as observer_module
 from axiom_tui.fleet.kubernetes import kubernetes_sources
 from axiom_tui.fleet.observer import Observer
 from axiom_tui.fleet.source import Sink, Source
-from axiom_tui.model.fleet import Cluster, Fleet, SourceState
+from axiom_tui.model.fleet import Cluster, Fleet, Observation, SourceState
 from axiom_tui.model.join import join
 from axiom_tui.model.node import Node
 from axiom_tui.model.problem import ProblemKind, fail
@@ -153,18 +153,25 @@ def test_a_flood_of_edits_becomes_few_fleets_and_the_last_one_counts() -> None:
 
 
 def test_nothing_is_published_when_nothing_changed(stage: Stage) -> None:
-    stage.hands["nodes"].see("m-o-1")
-    stage.audience.wait(
-        "row", lambda fleet: len(fleet.rows) == 1 and fleet.sources[0].state is SourceState.LIVE
+    for hand in stage.hands.values():
+        hand.see("m-o-1", "m-o-2")
+    quiet = stage.audience.wait(
+        "all live",
+        lambda fleet: len(fleet.rows) == 2 and {s.state for s in fleet.sources} == {SourceState.LIVE},
     )
-    count = len(stage.audience.fleets)
-    for _ in range(5):
-        stage.hands["nodes"].see("m-o-1")
-    stage.hands["pods"].see("m-o-1", "m-o-2")
-    stage.audience.wait("the other row", lambda fleet: len(fleet.rows) == 2)
-    stage.audience.wait("pods live", lambda fleet: fleet.sources[1].state is SourceState.LIVE)
-    # The news that was none gave no fleet of its own; the other two gave one or two.
-    assert len(stage.audience.fleets) <= count + 2
+    sink = stage.hands["nodes"].sink
+    for _ in range(3):
+        taken = threading.Event()
+
+        def same(seen: Observation, taken: threading.Event = taken) -> Observation:
+            taken.set()
+            return replace(seen, nodes=tuple(Node(name=item.name) for item in seen.nodes))
+
+        sink.change(same)
+        assert taken.wait(20)
+    sink.change(lambda seen: replace(seen, nodes=()))
+    stage.audience.wait("news at last", lambda fleet: not fleet.rows)
+    assert stage.audience.fleets.index(quiet) == len(stage.audience.fleets) - 2
 
 
 def test_a_failing_source_keeps_the_data_and_says_so(stage: Stage) -> None:
@@ -211,14 +218,23 @@ def test_time_alone_brings_a_new_fleet(stage: Stage) -> None:
 
 
 def test_after_stop_nothing_is_published_any_more() -> None:
+    """Not even the fleet that was being made when it came."""
     stage = Stage("nodes")
+    is_made, may_go_on = threading.Event(), threading.Event()
+
+    def slow(seen: Observation) -> Observation:
+        is_made.set()
+        may_go_on.wait(20)
+        return replace(seen, nodes=())
+
     with stage:
         stage.hands["nodes"].see("m-o-1")
         stage.audience.wait("row", lambda fleet: len(fleet.rows) == 1)
-        sink = stage.hands["nodes"].sink
+        stage.hands["nodes"].sink.change(slow)
+        assert is_made.wait(20)
         stage.observer.stop()
         count = len(stage.audience.fleets)
-        sink.change(lambda seen: replace(seen, nodes=()))
+        may_go_on.set()
         assert stage.observer.join(20)
     assert len(stage.audience.fleets) == count
 
