@@ -80,10 +80,8 @@ def recheck_at(subject: Subject, context: Context, found: Sequence[Finding]) -> 
             moments.append(device.key_expiry - warning)
         else:
             # "in 5 days" becomes "in 4 days" as soon as less than 5 whole days are left.
-            whole_days = device.key_expiry - timedelta(days=left.days)
-            moments.append(
-                whole_days + timedelta(seconds=1) if whole_days > context.now else device.key_expiry
-            )
+            next_day = device.key_expiry - timedelta(days=left.days) + timedelta(seconds=1)
+            moments.append(next_day if left.days else device.key_expiry)
     if found:
         # At midnight "since 14:02" becomes "since 20 Nov 14:02".
         midnight = context.now.replace(hour=0, minute=0, second=0, microsecond=0)
