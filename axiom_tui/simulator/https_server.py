@@ -6,8 +6,6 @@ import contextlib
 import select
 import socket
 import ssl
-import struct
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,16 +13,15 @@ from dataclasses import dataclass, field
 from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from axiom_tui.simulator.faults import Faults
+from axiom_tui.simulator.loopback import linger, listen, reset, server_context, subject
 from axiom_tui.simulator.pki import Authority, KeyPair
 
 _HANDSHAKE_SECONDS = 10.0
 _POLL = 0.2  # seconds between looks for faults that ended by themselves
 _CHUNK = 256 * 1024
-_Subject = tuple[tuple[tuple[str, str], ...], ...]  # as ssl writes a certificate's name
 _SMALL = 2048  # bytes; Go's server sends longer bodies chunked
 
 
@@ -86,7 +83,7 @@ class HttpsServer:
     ) -> None:
         self._answer = answer
         self._faults = faults
-        self._context = _server_context(authority, serving)
+        self._context = server_context(authority, serving)
         self._wake = wake
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -101,7 +98,7 @@ class HttpsServer:
     def start(self) -> None:
         """Listen; returns when clients can connect."""
         self._stopping.clear()
-        self._listener = _listen(self.port)
+        self._listener = listen(self.port)
         self._bell = socket.socketpair()
         self.port = self._listener.getsockname()[1]
         self._forget_faults = self._faults.on_change(self._follow_faults)
@@ -164,7 +161,7 @@ class HttpsServer:
                 listener.close()
                 self._listener = None
             elif not refuse and not listener:
-                self._listener = _listen(self.port)
+                self._listener = listen(self.port)
         self._ring()
         if refuse:
             self._reset_connections(gently=False)
@@ -207,10 +204,9 @@ class HttpsServer:
             welcome = self._listener is not None
             if welcome:
                 self._connections[raw] = thread
-        if welcome:
-            thread.start()
-        else:
-            _reset(raw)
+                thread.start()  # inside the lock: stop joins every thread that it finds here
+        if not welcome:
+            reset(raw)
 
     def _connection(self, raw: socket.socket) -> None:
         """One connection from its handshake to its end. A client that goes away is nothing to speak of."""
@@ -238,7 +234,7 @@ class HttpsServer:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     if not gently:
-                        _linger(connection)
+                        linger(connection)
                     # The plain shutdown: that of SSLSocket would pull the session from under its reader.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
@@ -253,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
     def __init__(self, connection: ssl.SSLSocket, server: HttpsServer) -> None:
         self._server = server
         self._secure = connection
-        user, groups = _subject(connection)
+        user, groups = subject(connection)
         self._user, self._groups = user, groups
         # The base class takes the socket, serves it to the end and only then returns.
         super().__init__(connection, connection.getpeername(), server)  # type: ignore[arg-type]
@@ -346,7 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             if last:
                 self.wfile.write(b"%x\r\n%b" % (len(last) * 2, last))
-            _linger(self._secure)
+            linger(self._secure)
             socket.socket.shutdown(self._secure, socket.SHUT_RD)
 
     def _read_chunks(self) -> Iterator[bytes]:
@@ -367,55 +363,3 @@ def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join(waiting)
             waiting, size = [], 0
     yield b"".join(waiting)
-
-
-def _subject(connection: ssl.SSLSocket) -> tuple[str, tuple[str, ...]]:
-    """User and groups of the client certificate (CN, O), empty without one."""
-    certificate = connection.getpeercert() or {}
-    user, groups = "", []
-    subject = cast(_Subject, certificate.get("subject", ()))
-    for part in subject:
-        for name, value in part:
-            if name == "commonName":
-                user = str(value)
-            elif name == "organizationName":
-                groups.append(str(value))
-    return user, tuple(groups)
-
-
-def _server_context(authority: Authority, serving: KeyPair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # The ssl module reads keys from files only; this one lives for a moment, for its owner alone.
-    with tempfile.TemporaryDirectory(prefix="axiom-") as directory:
-        path = Path(directory) / "serving.pem"
-        path.touch(mode=0o600)
-        path.write_bytes(serving.certificate + serving.key)
-        context.load_cert_chain(path)
-    context.load_verify_locations(cadata=authority.certificate.decode())
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-        listener.setblocking(False)  # a client may be gone again between select and accept
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _linger(connection: socket.socket) -> None:
-    """Make the close of a connection a reset."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def _reset(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        _linger(connection)
-    connection.close()

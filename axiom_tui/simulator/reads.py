@@ -17,7 +17,8 @@ from axiom_tui.simulator.representations import Representation, negotiate
 from axiom_tui.simulator.requests import Query, Target
 from axiom_tui.simulator.resources import Resource
 from axiom_tui.simulator.statuses import Json
-from axiom_tui.simulator.store import Change, ObjectStore, Stored, with_version
+from axiom_tui.simulator.store import ObjectStore
+from axiom_tui.simulator.stored import Change, Stored, with_version
 
 _LOOK_AROUND = 1.0  # seconds between looks of an idle watch: is the client still there
 _TOKEN_VERSION = "meta.k8s.io/v1"

@@ -12,7 +12,7 @@ import msgspec
 from axiom_tui.simulator import events, statuses, tables
 from axiom_tui.simulator.resources import Resource
 from axiom_tui.simulator.statuses import Json
-from axiom_tui.simulator.store import Stored
+from axiom_tui.simulator.stored import Stored
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

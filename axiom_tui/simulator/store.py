@@ -1,90 +1,23 @@
-"""The objects of the embedded cluster: encoded once, versioned by one counter, with a history for watches."""
+"""The objects of the embedded cluster, versioned by one counter, with a history for watches."""
 
 from __future__ import annotations
 
-import bisect
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from random import SystemRandom
-from typing import Any
 
 import msgspec
 
 from axiom_tui.simulator import managed_fields, statuses
 from axiom_tui.simulator.resources import STANDARD, Resource
 from axiom_tui.simulator.statuses import Json
+from axiom_tui.simulator.stored import Change, Stored, Table, decode, encode, ordered, with_generation
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_METADATA_ORDER = (
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-    "managedFields",
-)
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One object as it is kept: the encoded bytes (without kind and apiVersion) and what selectors need."""
-
-    name: str
-    namespace: str
-    version: int
-    labels: Mapping[str, str]
-    fields: Mapping[str, str]
-    body: bytes
-
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One step of the history. ``stored`` is the object after it (for DELETED: its last state with the
-    version of the deletion), ``previous`` the one before (none for ADDED)."""
-
-    version: int
-    type: str
-    plural: str
-    stored: Stored
-    previous: Stored | None
-
-
-class _Table:
-    """All objects of one resource, their keys in the order of etcd."""
-
-    def __init__(self, resource: Resource) -> None:
-        self.resource = resource
-        self.objects: dict[str, Stored] = {}
-        self.keys: list[str] = []
-
-    def put(self, stored: Stored) -> None:
-        key = stored.key
-        if key not in self.objects:
-            bisect.insort(self.keys, key)
-        self.objects[key] = stored
-
-    def drop(self, key: str) -> None:
-        del self.objects[key]
-        del self.keys[bisect.bisect_left(self.keys, key)]
 
 
 class ObjectStore:
@@ -106,7 +39,7 @@ class ObjectStore:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, Table] = {}
         self._version = 0
         self._compacted = 0
         self._history: deque[Change] = deque()
@@ -126,7 +59,7 @@ class ObjectStore:
         """Serve these resources from now on; their groups appear in discovery."""
         with self._changed:
             for resource in resources:
-                self._tables.setdefault(resource.key, _Table(resource))
+                self._tables.setdefault(resource.key, Table(resource))
 
     @property
     def resources(self) -> tuple[Resource, ...]:
@@ -163,7 +96,7 @@ class ObjectStore:
         """Let ``change`` edit the object in place, store it, return it. No difference: no new version."""
 
         def edit(live: Json) -> Json:
-            edited: Json = _decode(_encode(live))
+            edited: Json = msgspec.json.decode(msgspec.json.encode(live))
             change(edited)
             return self.owned(plural, live, edited, manager=manager, subresource=subresource)
 
@@ -183,14 +116,14 @@ class ObjectStore:
         with self._changed:
             table = self._tables[plural]
             stored = table.objects.get(f"{namespace}/{name}" if table.resource.namespaced else name)
-        return self._decode(table, stored) if stored else None
+        return decode(table.resource, stored) if stored else None
 
     def list(self, plural: str, namespace: str | None = None) -> list[Json]:
         """Copies of all objects, in the order of their keys; of one namespace, or of all."""
         with self._changed:
             table = self._tables[plural]
             found = [table.objects[key] for key in table.keys]
-        return [self._decode(table, one) for one in found if namespace in (None, one.namespace)]
+        return [decode(table.resource, one) for one in found if namespace in (None, one.namespace)]
 
     def compact(self) -> None:
         """Forget the history: watches and pages from before now answer 410."""
@@ -222,7 +155,7 @@ class ObjectStore:
             table = self._tables[plural]
             for obj in objects:
                 own = int(obj["metadata"].get("resourceVersion", 0))
-                table.put(self._encode(table, obj, own))
+                table.put(encode(table.resource, obj, own))
                 self._version = max(self._version, own)
             self._version = max(self._version, version)
             self._compacted = max(self._compacted, self._version)
@@ -247,8 +180,8 @@ class ObjectStore:
         with self._changed:
             table = self._tables[plural]
             stored = self._find(table, name, namespace)
-            live = self._decode(table, stored)
-            edited = self._ordered(table.resource, change(self._decode(table, stored)))
+            live = decode(table.resource, stored)
+            edited = ordered(table.resource, change(decode(table.resource, stored)))
             if dry_run or managed_fields.same_but_times(live, edited):
                 return edited if dry_run else live
             result = self._put(table, edited, stored)
@@ -271,7 +204,7 @@ class ObjectStore:
         with self._changed:
             table = self._tables[plural]
             resource = table.resource
-            new: Json = _decode(_encode(obj))
+            new: Json = msgspec.json.decode(msgspec.json.encode(obj))
             metadata = new.setdefault("metadata", {})
             if resource.namespaced:
                 metadata["namespace"] = namespace or metadata.get("namespace") or "default"
@@ -285,7 +218,7 @@ class ObjectStore:
             if key in table.objects:
                 raise statuses.already_exists(resource.plural, resource.group, name)
             if resource.bare:
-                return self._ordered(resource, new)
+                return ordered(resource, new)
             metadata["uid"] = str(uuid.uuid4())
             metadata.pop("resourceVersion", None)
             metadata.setdefault("creationTimestamp", timestamp(self.clock()))
@@ -294,7 +227,7 @@ class ObjectStore:
             if "managedFields" not in metadata:
                 own = managed_fields.created(resource, new, manager, operation, timestamp(self.clock()))
                 metadata["managedFields"] = own
-            return self._ordered(resource, new)
+            return ordered(resource, new)
 
     def owned(self, plural: str, live: Json, edited: Json, *, manager: str, subresource: str = "") -> Json:
         """``edited`` with the generation and the managed fields that an update of ``live`` leads to."""
@@ -374,31 +307,31 @@ class ObjectStore:
         self._version += 1
         return self._version
 
-    def _find(self, table: _Table, name: str, namespace: str) -> Stored:
+    def _find(self, table: Table, name: str, namespace: str) -> Stored:
         resource = table.resource
         stored = table.objects.get(f"{namespace}/{name}" if resource.namespaced else name)
         if stored is None:
             raise statuses.not_found(resource.plural, resource.group, name)
         return stored
 
-    def _put(self, table: _Table, obj: Json, previous: Stored | None) -> Json:
+    def _put(self, table: Table, obj: Json, previous: Stored | None) -> Json:
         version = 0
         if not table.resource.bare:
             version = self._next_version()
             obj["metadata"]["resourceVersion"] = str(version)
-        obj = self._ordered(table.resource, obj)
-        stored = self._encode(table, obj, version)
+        obj = ordered(table.resource, obj)
+        stored = encode(table.resource, obj, version)
         table.put(stored)
         kind = "MODIFIED" if previous else "ADDED"
         self._record(Change(version, kind, table.resource.key, stored, previous))
         return obj
 
-    def _drop(self, table: _Table, stored: Stored) -> Json:
+    def _drop(self, table: Table, stored: Stored) -> Json:
         version = 0 if table.resource.bare else self._next_version()
-        last = self._decode(table, stored)
+        last = decode(table.resource, stored)
         if version:
             last["metadata"]["resourceVersion"] = str(version)
-        gone = self._encode(table, last, version)
+        gone = encode(table.resource, last, version)
         table.drop(stored.key)
         self._record(Change(version, "DELETED", table.resource.key, gone, stored))
         return last
@@ -428,71 +361,12 @@ class ObjectStore:
                 self._delivering = True
             try:
                 for callback in callbacks:
-                    callback(change.type, change.plural, self._decode(table, change.stored))
+                    callback(change.type, change.plural, decode(table.resource, change.stored))
             finally:
                 with self._changed:
                     self._delivering = False
-
-    def _decode(self, table: _Table, stored: Stored) -> Json:
-        resource = table.resource
-        return {"kind": resource.kind, "apiVersion": resource.api_version, **_decode(stored.body)}
-
-    def _encode(self, table: _Table, obj: Json, version: int) -> Stored:
-        metadata = obj["metadata"]
-        selectable = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
-        for name, path in table.resource.selectable.items():
-            selectable[name] = _field(obj, path)
-        rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
-        return Stored(
-            metadata["name"],
-            metadata.get("namespace", "") if table.resource.namespaced else "",
-            version,
-            metadata.get("labels") or {},
-            selectable,
-            _encode(rest),
-        )
-
-    @staticmethod
-    def _ordered(resource: Resource, obj: Json) -> Json:
-        """The object with kind, apiVersion and metadata first, as the server writes them."""
-        metadata = obj["metadata"]
-        for key in [key for key, value in metadata.items() if value in (None, "", {}, [])]:
-            del metadata[key]
-        first = {key: metadata[key] for key in _METADATA_ORDER if key in metadata}
-        return {
-            "kind": resource.kind,
-            "apiVersion": resource.api_version,
-            "metadata": {**first, **metadata},
-            **{key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")},
-        }
 
 
 def timestamp(moment: datetime) -> str:
     """A time as the API writes it: ``2026-11-22T08:53:57Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def with_generation(resource: Resource, live: Json, edited: Json, *, subresource: str = "") -> Json:
-    """``edited`` with its generation: one more when the spec changed."""
-    if resource.has_generation and subresource != "status":
-        changed = live.get("spec") != edited.get("spec")
-        edited["metadata"]["generation"] = live["metadata"].get("generation", 1) + changed
-    return edited
-
-
-def with_version(stored: Stored, version: int) -> Stored:
-    """The same object under another version: what a watcher sees of one that leaves its selection."""
-    body = _decode(stored.body)
-    body["metadata"]["resourceVersion"] = str(version)
-    return replace(stored, version=version, body=_encode(body))
-
-
-def _field(obj: Json, path: str) -> str:
-    value: Any = obj
-    for part in path.split("."):
-        if not isinstance(value, dict):
-            return ""
-        value = value.get(part)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

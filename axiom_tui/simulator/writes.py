@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import yaml
 
-from axiom_tui.simulator import managed_fields, patches, protobuf, selectors, server_side_apply, statuses
+from axiom_tui.simulator import (
+    evictions,
+    managed_fields,
+    patches,
+    protobuf,
+    selectors,
+    server_side_apply,
+    statuses,
+)
 from axiom_tui.simulator.admission import admit_new, admit_update
 from axiom_tui.simulator.requests import Query, Target
 from axiom_tui.simulator.resources import Resource
 from axiom_tui.simulator.statuses import Json
-from axiom_tui.simulator.store import ObjectStore, timestamp, with_generation
+from axiom_tui.simulator.store import ObjectStore, timestamp
+from axiom_tui.simulator.stored import with_generation
 from axiom_tui.simulator.validation import TypeMismatch, check_types, validate_new, validate_update
 
 _PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
@@ -137,7 +146,7 @@ class Writer:
             raise statuses.bad_request(f"name in URL does not match name in Eviction object: {named}")
         phase = pod.get("status", {}).get("phase")
         if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
-            self._ask_budgets(pod, dry_run=dry_run)
+            evictions.ask_budgets(self.store, pod, dry_run=dry_run)
         if not dry_run:
             self._delete(self.store.resource("pods"), pod, options)
         return 201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -266,58 +275,6 @@ class Writer:
         if not live["metadata"].get("finalizers") and resource.key not in ("pods", "namespaces"):
             return self.store.delete(resource.key, name, namespace)
         return self.store.edit(resource.key, name, namespace, mark)
-
-    def _ask_budgets(self, pod: Json, *, dry_run: bool) -> None:
-        namespace, labels = pod["metadata"]["namespace"], pod["metadata"].get("labels") or {}
-        budgets = [
-            one
-            for one in self.store.list("poddisruptionbudgets.policy", namespace)
-            if selectors.matches_label_selector(one.get("spec", {}).get("selector"), labels)
-        ]
-        if len(budgets) > 1:
-            why = (
-                "This pod has more than one PodDisruptionBudget, "
-                "which the eviction subresource does not support."
-            )
-            raise statuses.internal_error(why)
-        for budget in budgets:
-            healthy, wanted, allowed = self._budget(budget, namespace)
-            if allowed <= 0:
-                name = budget["metadata"]["name"]
-                said = f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently"
-                raise statuses.too_many_requests(
-                    "Cannot evict pod as it would violate the pod's disruption budget.",
-                    [{"reason": "DisruptionBudget", "message": said}],
-                )
-            if not dry_run and budget.get("status", {}).get("observedGeneration"):
-                self.store.mutate(
-                    "poddisruptionbudgets.policy",
-                    budget["metadata"]["name"],
-                    _spend,
-                    namespace,
-                    manager="kube-apiserver",
-                    subresource="status",
-                )
-
-    def _budget(self, budget: Json, namespace: str) -> tuple[int, int, int]:
-        """Healthy pods, wanted pods, disruptions allowed: as its controller wrote them, or else counted."""
-        status = budget.get("status") or {}
-        if status.get("observedGeneration"):
-            numbers = (status.get(name, 0) for name in ("currentHealthy", "desiredHealthy"))
-            healthy, wanted = numbers
-            return healthy, wanted, status.get("disruptionsAllowed", 0)
-        spec = budget.get("spec") or {}
-        pods = [
-            pod
-            for pod in self.store.list("pods", namespace)
-            if selectors.matches_label_selector(spec.get("selector"), pod["metadata"].get("labels") or {})
-        ]
-        healthy = sum(1 for pod in pods if _is_ready(pod))
-        if "maxUnavailable" in spec:
-            wanted = len(pods) - _share(spec["maxUnavailable"], len(pods))
-        else:
-            wanted = _share(spec.get("minAvailable", 1), len(pods))
-        return healthy, wanted, healthy - wanted
 
 
 def decode_body(body: bytes, content_type: str) -> Json:
@@ -450,23 +407,6 @@ def _check_preconditions(resource: Resource, live: Json, wanted: Json) -> None:
             )
             name = metadata["name"]
             raise statuses.precondition_failed(resource.plural, resource.group, name, why)
-
-
-def _spend(budget: Json) -> None:
-    budget["status"]["disruptionsAllowed"] -= 1
-    budget["status"]["currentHealthy"] -= 1
-
-
-def _is_ready(pod: Json) -> bool:
-    conditions: Sequence[Json] = (pod.get("status") or {}).get("conditions") or []
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-
-
-def _share(value: int | str, total: int) -> int:
-    """A number, or a percentage of ``total`` rounded up."""
-    if isinstance(value, str) and value.endswith("%"):
-        return -(-total * int(value[:-1]) // 100)
-    return int(value)
 
 
 def _copy(obj: Json) -> Json:

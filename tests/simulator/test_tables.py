@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from axiom_tui.simulator.cells import human_duration
 from axiom_tui.simulator.resources import STANDARD
-from axiom_tui.simulator.tables import human_duration, printer
+from axiom_tui.simulator.tables import printer
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 CREATED = "2026-11-22T10:30:00Z"
