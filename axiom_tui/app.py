@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections import deque
@@ -33,6 +34,7 @@ from screens.widgets.cells import visible_lines
 if TYPE_CHECKING:
     from axiom_tui.demo import DemoWorld
     from axiom_tui.fleet.session import Session
+    from screens.prompts import Login, Question
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +130,15 @@ class AxiomApp(App[int]):
         self._quitting = False
         for theme in THEMES:
             self.register_theme(theme)
+        self.theme = theme_name(self.settings.theme)  # before the first frame, which is then drawn once
 
     # -- from start to end --------------------------------------------------------------------------------
 
-    def on_mount(self) -> None:
-        self.theme = theme_name(self.settings.theme)
-
     def on_ready(self) -> None:
         """The first frame is painted: only now is anything read."""
+        if not gc.isenabled():  # the door left it off while modules came in, which all stay
+            gc.freeze()
+            gc.enable()
         if self.options.log_trouble:
             self.notify(self.options.log_trouble, severity="warning")
         self.set_interval(1.0, self._tick)
@@ -277,6 +280,19 @@ class AxiomApp(App[int]):
 
         threading.Thread(target=run, name="question", daemon=True).start()
         return True
+
+    def on_question(self, message: Question) -> None:
+        """A connection asks the admin something (`screens.prompts`)."""
+        self.push_screen(message.dialog, message.reply.put)
+
+    def on_login(self, message: Login) -> None:
+        """Tailscale SSH waits for a login, or has got it."""
+        from screens.prompts import LoginDialog
+
+        if message.banner.url:
+            self.push_screen(LoginDialog(message.banner))
+        elif isinstance(self.screen, LoginDialog):
+            self.screen.dismiss()
 
     # -- what is said -------------------------------------------------------------------------------------
 
