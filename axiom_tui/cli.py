@@ -406,9 +406,14 @@ def _start_app(options: argparse.Namespace, loaded: Loaded, demo: DemoOptions | 
 
 
 def _run(start: StartOptions) -> int:
-    from axiom_tui.app import run
+    # The collector would only slow the start: the app turns it on when its first frame is painted.
+    gc.disable()
+    try:
+        from axiom_tui.app import run
 
-    return run(start)
+        return run(start)
+    finally:
+        gc.enable()
 
 
 def _headless(options: argparse.Namespace, kind: str) -> int:

@@ -17,7 +17,6 @@ from axiom_tui.model import cells
 from axiom_tui.model.details import Asked, details
 from axiom_tui.model.filtering import Filter
 from axiom_tui.model.fleet import Fleet, Row, SourceState
-from screens.dialogs import ColumnsScreen, TextScreen
 from screens.filter_line import FilterLine
 from screens.frame import FleetScreen, column, now
 from screens.node_details import NodeDetails, NodeDetailsScreen
@@ -215,6 +214,8 @@ class NodesScreen(FleetScreen):
 
     @work
     async def action_columns(self) -> None:
+        from screens.dialogs import ColumnsScreen
+
         shown = set(self.table.visible_columns)
         choices = [(column.key, column.title, column.key in shown) for column in COLUMNS]
         chosen = await self.app.push_screen_wait(ColumnsScreen(choices))
@@ -250,6 +251,8 @@ class NodesScreen(FleetScreen):
             self.notify(f"ssh to {target} failed; its message is above in the terminal.", severity="warning")
 
     def action_yaml(self) -> None:
+        from screens.dialogs import TextScreen
+
         row = self.selected
         if row is None or row.node is None:
             self.notify("A device that is no node has no YAML.", severity="warning")
