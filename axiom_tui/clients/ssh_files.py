@@ -16,7 +16,8 @@ _NOTHING, _DIRECTORY, _DAMAGED = 44, 45, 46
 
 # Arguments: path, mode, owner ("" keeps it), umask of missing parents. Input: SHA-256, newline, content.
 # The file is complete, checked, owned and on the disk before it takes its name, and its half-written form is
-# readable to its writer alone.
+# readable to its writer alone. PIPE is among the signals, because a shell that remarks on a child's end after
+# the connection is gone gets it, and must still remove that form.
 _WRITE = f"""set -eu
 path=$1 mode=$2 owner=$3 parents=$4
 umask 077
@@ -26,7 +27,7 @@ directory=$(dirname -- "$path")
 [ -d "$directory" ] || (umask "$parents"; mkdir -p -- "$directory")
 temporary=$(mktemp -- "$directory/.axiom-tui.XXXXXXXX")
 trap 'rm -f -- "$temporary"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 cat >"$temporary"
 found=$(sha256sum <"$temporary")
 [ "${{found%% *}}" = "$wanted" ] || exit {_DAMAGED}

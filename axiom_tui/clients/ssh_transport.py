@@ -299,10 +299,16 @@ class Transport(paramiko.Transport):
         self._over.set()
         # paramiko's handshake timer is no daemon: it would hold the process up to its timeout.
         self.packetizer.complete_handshake()
-        self.close()
-        self.sock.close()
+        self._shut()
         if self.is_alive() and threading.current_thread() is not self:
             self.join(2.0)
+
+    def _shut(self) -> None:
+        for close in (self.close, self.sock.close):
+            try:
+                close()
+            except SshFailure:
+                continue  # over a jump host closing means to send, and what was sent over may be gone first
 
     def _start_watch(self) -> None:
         self.packetizer.heard = time.monotonic()  # type: ignore[attr-defined]
@@ -325,7 +331,7 @@ class Transport(paramiko.Transport):
                 sent = time.monotonic()
             elif now - heard > limit and now - sent > limit / 2:
                 self.lost = f"it did not answer for {now - heard:.0f} s"
-                self.close()
+                self._shut()
 
     def _ask_for_life(self) -> None:
         request = Message()
@@ -336,7 +342,7 @@ class Transport(paramiko.Transport):
             self._send_user_message(request)  # type: ignore[attr-defined]
         except SshFailure:
             self.lost = self.lost or "it took no more data"
-            self.close()
+            self._shut()
 
     def _parse_disconnect(self, message: Message) -> None:
         message.get_int()

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 PASSWORD = "correct horse 7 battery"
-_NAMES = ("alice", "bob", "carol", "dave")
+#: alice: sudo with a password, remembered for all sessions. bob: without. carol: none. dave: requiretty.
+#: erin: as alice, her sudo runs commands in a terminal of its own. frank: a login shell that lets nobody in.
+_NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
 SSHD = "/usr/sbin/sshd"
 
 #: Runs in the mount namespace: what is written below these folders is gone with the namespace.
@@ -28,7 +30,7 @@ mkdir -p /run/sshd /run/sudo
 install -m 0644 "$DATA/authorized_keys" /run/authorized_keys
 for file in passwd group shadow sudoers; do mount --bind "$DATA/$file" "/etc/$file"; done
 mount --bind "$DATA/sudoers.d" /etc/sudoers.d
-for name in alice bob carol dave; do
+for name in alice bob carol dave erin frank; do
   mkdir -m 0700 "/home/$name"
   chown "$name:$name" "/home/$name"
 done
@@ -39,8 +41,11 @@ _SUDOERS = """Defaults env_reset
 Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 Defaults:dave requiretty
 Defaults !fqdn
+Defaults:alice timestamp_type=global
+Defaults:erin use_pty, log_input, log_output
 root ALL=(ALL:ALL) ALL
 alice ALL=(ALL:ALL) ALL
+erin ALL=(ALL:ALL) ALL
 dave ALL=(ALL:ALL) NOPASSWD: ALL
 # As on cloud images: a general rule with a password, and a later one without.
 bob ALL=(ALL:ALL) ALL
@@ -54,15 +59,15 @@ PidFile none
 StrictModes no
 AuthorizedKeysFile /run/authorized_keys
 PermitRootLogin prohibit-password
-PasswordAuthentication yes
-KbdInteractiveAuthentication no
-UsePAM no
 PrintMotd no
 PrintLastLog no
 UseDNS no
 LogLevel VERBOSE
 MaxStartups 100
 {more}
+PasswordAuthentication yes
+KbdInteractiveAuthentication no
+UsePAM no
 """
 
 
@@ -153,7 +158,7 @@ def keygen(file: Path, *, passphrase: str = "", kind: str = "ed25519") -> Path:
 
 @contextmanager
 def running(data: Path, *, more: str = "") -> Iterator[Sshd]:
-    """Start an sshd. Users: alice (sudo with password), bob (without), carol (no sudo), dave (requiretty)."""
+    """Start an sshd; ``more`` is put into its settings, before what else they hold."""
     data.mkdir(exist_ok=True)
     port = free_port()
     _write_accounts(data)
@@ -195,7 +200,8 @@ def _write_accounts(data: Path) -> None:
     passwd, group = Path("/etc/passwd").read_text(), Path("/etc/group").read_text()
     shadow = Path("/etc/shadow").read_text()
     for number, name in enumerate(_NAMES, 61001):
-        passwd += f"{name}:x:{number}:{number}::/home/{name}:/bin/sh\n"
+        shell = "/usr/sbin/nologin" if name == "frank" else "/bin/bash"
+        passwd += f"{name}:x:{number}:{number}::/home/{name}:{shell}\n"
         group += f"{name}:x:{number}:\n"
         shadow += f"{name}:{crypted}:19000:0:99999:7:::\n"
     (data / "passwd").write_text(passwd)
