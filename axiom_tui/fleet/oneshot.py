@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from axiom_tui.clients.configured import control_api
 from axiom_tui.clients.kubeconfig import KubernetesOptions, cluster_of
 from axiom_tui.clients.kubernetes import NODES, SERVICES, connect
 from axiom_tui.clients.tailscale import TailnetStatus, find_local_api
-from axiom_tui.clients.tailscale_control import ApiToken, ControlApi, OAuthClient, secret_from_file
 from axiom_tui.config import Settings
-from axiom_tui.fleet.tailnet_merge import merge
 from axiom_tui.model.fleet import Cluster, Fleet, Observation, SourceState, SourceStatus
 from axiom_tui.model.join import join
 from axiom_tui.model.node import Node, Service
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.tailnet import TailnetDevice
+from axiom_tui.model.tailnet_merge import merge
 
 #: The whole look, in seconds. Each single request has its own, shorter deadline; this ends a server that
 #: answers without end, a little at a time.
@@ -177,16 +177,3 @@ def _ask_control(settings: Settings) -> tuple[TailnetDevice, ...]:
     if api is None:
         raise fail(ProblemKind.ABSENT, "Tailscale's control API is not configured.")
     return api.devices()
-
-
-def control_api(settings: Settings) -> ControlApi | None:
-    """The control API with the credentials of the settings; None if there are none."""
-    control = settings.tailscale.control
-    timeout = settings.tailscale.timeout.total_seconds()
-    if control.token_file is not None:
-        token = ApiToken(secret_from_file(control.token_file))
-        return ControlApi(control.url, token, settings.tailscale.tailnet, timeout)
-    if control.oauth.client_id and control.oauth.secret_file is not None:
-        client = OAuthClient(control.oauth.client_id, secret_from_file(control.oauth.secret_file))
-        return ControlApi(control.url, client, settings.tailscale.tailnet, timeout)
-    return None

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from axiom_tui.clients.configured import control_api
 from axiom_tui.clients.dns import resolve
 from axiom_tui.clients.kubeconfig import ContextInfo, KubernetesOptions, cluster_of
 from axiom_tui.clients.kubeconfig import contexts as contexts_of
@@ -15,7 +16,7 @@ from axiom_tui.clients.tailscale import find_local_api
 from axiom_tui.config import Settings
 from axiom_tui.fleet.kubernetes import kubernetes_sources
 from axiom_tui.fleet.observer import Observer
-from axiom_tui.fleet.oneshot import control_api, kubernetes_options
+from axiom_tui.fleet.oneshot import kubernetes_options
 from axiom_tui.fleet.source import Sink, Source
 from axiom_tui.fleet.tailnet import ControlSource, TailnetSource, TailnetView
 from axiom_tui.model.details import Asked

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from axiom_tui.clients.tailscale import LocalTailscale, PingAnswer, TailnetStatus, find_local_api
 from axiom_tui.clients.tailscale_control import HOW_TO_CONFIGURE, NOT_CONFIGURED, ControlApi
 from axiom_tui.fleet.source import Sink, Source, now
-from axiom_tui.fleet.tailnet_merge import merge
 from axiom_tui.fleet.tailnet_pings import BETWEEN_TRIES, EVERY, PACE, Pings
 from axiom_tui.model.fleet import Observation, SourceState, TailnetSelf
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
+from axiom_tui.model.tailnet_merge import merge
 
 SAMPLES = 20  # latencies kept per device
 STATUS_EVERY = 5.0  # seconds

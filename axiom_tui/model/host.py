@@ -48,7 +48,7 @@ class Listener:
 class Answer:
     """What a request of the host got. ``status`` 0: no HTTP answer, ``error`` says why.
 
-    ``date`` is the server's clock, ``here`` the host's own at that moment; ``seconds`` is the time to connect.
+    ``date`` is the server's clock, ``here`` the host's own at that moment, ``seconds`` the time to connect.
     """
 
     status: int = 0

@@ -1,4 +1,4 @@
-"""Reads what the facts script printed; whatever the bytes are, facts come of it, and what is missing is empty.
+"""Reads what the facts script printed: whatever the bytes are, facts come of it; what is missing is empty.
 
 The output is sections: a line with `BEGIN` and a name, any text, a line with `END` and an exit status.
 """
@@ -91,7 +91,9 @@ def decode_facts(output: bytes) -> HostFacts:
         memory=memory.get("MemTotal", 0),
         swap=sum(_number(fields[2]) * 1024 for fields in _rows(section("swap"), 1) if len(fields) > 2),
         cgroup_version=2 if section("cgroup").first == "cgroup2fs" else 1 if section("cgroup").ok else 0,
-        cgroup_controllers=_controllers(content("/sys/fs/cgroup/cgroup.controllers"), content("/proc/cgroups")),
+        cgroup_controllers=_controllers(
+            content("/sys/fs/cgroup/cgroup.controllers"), content("/proc/cgroups")
+        ),
         volumes=_volumes(section("df"), section("df-inodes")),
         interfaces=_interfaces(section("addresses"), section("links")),
         default_routes=_route_devices(section("routes")) + _route_devices(section("routes6")),
@@ -186,7 +188,8 @@ def _assignments(text: str) -> dict[str, str]:
 def _meminfo(text: str) -> dict[str, int]:
     """Bytes by name."""
     return {
-        match[1]: int(match[2]) * 1024 for match in re.finditer(r"(?m)^(\w+): +([0-9]{1,15}) kB$", text, re.ASCII)
+        match[1]: int(match[2]) * 1024
+        for match in re.finditer(r"(?m)^(\w+): +([0-9]{1,15}) kB$", text, re.ASCII)
     }
 
 
@@ -284,7 +287,9 @@ def _answer(section: Section, here: datetime | None = None) -> Answer:
     error = "" if section.ok else _curl_error(text, section.status)
     date = re.search(r"(?im)^date:[ \t]*(.{1,60})$", text)
     body = re.split(r"\r?\n\r?\n", text, maxsplit=1)[-1] if text.startswith("HTTP/") else text
-    return Answer(status, body.strip(), error, _http_date(date[1] if date else ""), here, seconds)
+    return Answer(
+        status, "" if error else body.strip(), error, _http_date(date[1] if date else ""), here, seconds
+    )
 
 
 def _curl_error(text: str, status: int) -> str:
@@ -319,7 +324,7 @@ def _downloaded(section: Section) -> Answer:
 
 
 def _path(address: str, section: Section) -> ServerPath:
-    """The best of ``pong from m-o-1 (100.64.0.1) via 1.2.3.4:41641 in 12ms``: tailscale stops at a direct one."""
+    """The best of ``pong from m-o-1 (100.64.0.1) via 1.2.3.4:41641 in 12ms``: the last one is the best."""
     pongs = list(_PONG.finditer(section.text))
     if not pongs:
         return ServerPath(address)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from axiom_tui.fleet.tailnet_merge import merge
 from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
+from axiom_tui.model.tailnet_merge import merge
 
 words = st.sampled_from(["", "a", "b"])
 lists = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)

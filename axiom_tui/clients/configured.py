@@ -1,0 +1,41 @@
+"""Clients of the outside systems as the settings want them: one place for what each needs to know."""
+
+from __future__ import annotations
+
+from axiom_tui.clients.ssh_values import SshOptions
+from axiom_tui.clients.tailscale_control import ApiToken, ControlApi, OAuthClient, secret_from_file
+from axiom_tui.config import Settings
+
+#: The port that ~/.ssh/config may still change; any other one in the settings wins over it.
+USUAL_PORT = 22
+
+
+def control_api(settings: Settings) -> ControlApi | None:
+    """Tailscale's control API with the credentials of the settings; None if there are none."""
+    control = settings.tailscale.control
+    timeout = settings.tailscale.timeout.total_seconds()
+    if control.token_file is not None:
+        token = ApiToken(secret_from_file(control.token_file))
+        return ControlApi(control.url, token, settings.tailscale.tailnet, timeout)
+    if control.oauth.client_id and control.oauth.secret_file is not None:
+        client = OAuthClient(control.oauth.client_id, secret_from_file(control.oauth.secret_file))
+        return ControlApi(control.url, client, settings.tailscale.tailnet, timeout)
+    return None
+
+
+def ssh_options(settings: Settings) -> SshOptions:
+    """How hosts are logged in to."""
+    asked = settings.ssh
+    return SshOptions(
+        config_file=asked.config_file,
+        known_hosts=asked.known_hosts,
+        key_files=asked.key_files,
+        connect_timeout=asked.connect_timeout.total_seconds(),
+        login_timeout=asked.login_timeout.total_seconds(),
+        keepalive=asked.keepalive.total_seconds(),
+    )
+
+
+def ssh_port(settings: Settings) -> int:
+    """0 leaves it to ~/.ssh/config."""
+    return 0 if settings.ssh.port == USUAL_PORT else settings.ssh.port

@@ -1,0 +1,205 @@
+"""The script that collects all facts of a host in one round trip, and how it is sent.
+
+Plain sh; every probe has a time limit; it changes nothing, and no probe that fails stops the next one.
+Nothing secret is read: of files that may hold a token only the URLs are printed. `model.host_decoder` reads
+its output.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from axiom_tui.clients.ssh import SshConnection
+from axiom_tui.model.host import HostFacts
+from axiom_tui.model.host_decoder import BEGIN, END, decode_facts
+
+#: Where K3s' releases lie; the install script downloads from there.
+RELEASES = "https://github.com/k3s-io/k3s/releases/download"
+#: All limits together, and some for the host to start it.
+DEADLINE = 120.0
+
+FILES = (
+    "/etc/os-release",
+    "/etc/machine-id",
+    "/proc/meminfo",
+    "/proc/modules",
+    "/proc/sys/kernel/hostname",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/proc/sys/net/ipv6/conf/all/forwarding",
+    "/proc/sys/net/bridge/bridge-nf-call-iptables",
+    "/sys/fs/cgroup/cgroup.controllers",
+    "/proc/cgroups",
+    "/sys/class/dmi/id/sys_vendor",
+    "/etc/ufw/ufw.conf",
+)
+COMMANDS = (
+    "curl", "systemctl", "journalctl", "sha256sum", "stat", "mktemp", "setsid", "hostnamectl", "sysctl",
+    "modprobe", "tailscale", "sudo", "k3s",
+)  # fmt: skip
+#: Signs of K3s, or of what is left of it.
+TRACES = (
+    "/usr/local/bin/k3s",
+    "/usr/local/bin/k3s-uninstall.sh",
+    "/usr/local/bin/k3s-agent-uninstall.sh",
+    "/etc/rancher/k3s/config.yaml",
+    "/etc/rancher/node/password",
+    "/var/lib/rancher/k3s/agent",
+    "/var/lib/rancher/k3s/server/db",
+    "/var/lib/kubelet/pki",
+    "/etc/cni/net.d",
+    "/sys/class/net/cilium_host",
+    "/sys/class/net/flannel.1",
+    "/sys/class/net/cni0",
+)
+MODULES = ("overlay", "br_netfilter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the facts are asked about. ``servers`` are tailnet addresses; ``version`` "" skips the release."""
+
+    api_host: str
+    api_port: int = 6443
+    install_url: str = "https://get.k3s.io"
+    version: str = ""
+    servers: tuple[str, ...] = ()
+
+
+def facts_of_host(connection: SshConnection, asked: Asked, *, sudo: bool) -> HostFacts:
+    """Collect the facts; with ``sudo`` as root, which sees more. Raises AxiomError of the connection."""
+    done = connection.run_script(
+        facts_script(asked), deadline=DEADLINE, sudo=sudo, title="the collection of facts"
+    )
+    return decode_facts(done.stdout)
+
+
+def facts_script(asked: Asked) -> str:
+    """The whole script, as it goes to ``sh -s``."""
+    api = f"https://{asked.api_host}:{asked.api_port}"
+    lines = [
+        _PROLOGUE,
+        *(f"file {path}" for path in FILES),
+        _probe("root", "id -u", 5),
+        _probe("user", "id -un", 5),
+        _probe("uname", "uname -srm", 5),
+        _probe("cpus", "getconf _NPROCESSORS_ONLN", 5),
+        _probe("cgroup", "stat -f -c %T /sys/fs/cgroup", 5),
+        _probe("swap", "cat /proc/swaps", 5),
+        _probe("df", "df -P -k / /var/lib", 5),
+        _probe("df-inodes", "df -P -i / /var/lib", 5),
+        _probe("addresses", "ip -o addr show", 5),
+        _probe("links", "ip -o link show", 5),
+        _probe("routes", "ip route show default", 5),
+        _probe("routes6", "ip -6 route show default", 5),
+        _probe("listeners", "ss -H -l -n -t -u -p", 10),
+        _probe("units", "systemctl is-active ufw firewalld tailscaled k3s k3s-agent", 5),
+        _probe("clock-sync", "timedatectl show -p NTPSynchronized", 5),
+        *(_probe(f"module:{name}", f"modprobe -n {name}", 5) for name in MODULES),
+        _METADATA,
+        _probe("dns", f"getent ahosts {shlex.quote(asked.api_host)}", 8),
+        _clock("clock"),
+        _curl("api-ping", f"{api}/ping", "-k -D - ", 8),
+        _clock("api-clock"),
+        _curl("api-ca", f"{api}/cacerts", "-k ", 8),
+        _probe("install-script", f"sh -c {_SUM} sum {shlex.quote(asked.install_url)}", 20),
+        *_release(asked.version),
+        _probe("tailscale", "tailscale status --json --peers=false", 5),
+        _probe("tailscale-prefs", "tailscale debug prefs", 5),
+        *(
+            _probe(f"path:{ip}", f"tailscale ping -c 3 --timeout 2s {shlex.quote(ip)}", 8)
+            for ip in asked.servers
+        ),
+        _probe("k3s", "k3s --version", 10),
+        _URLS,
+        _existing(TRACES),
+        _commands(COMMANDS),
+        f"printf '\\n{BEGIN} whole\\n\\n{END} 0\\n'",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_PROLOGUE = f"""\
+given_path=$PATH
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+LC_ALL=C
+export LC_ALL
+limited() {{
+  if command -v timeout >/dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi
+}}
+probe() {{
+  printf '\\n{BEGIN} %s\\n' "$1"
+  limit=$2
+  shift 2
+  limited "$limit" "$@" </dev/null 2>&1
+  printf '\\n{END} %s\\n' "$?"
+}}
+file() {{
+  printf '\\n{BEGIN} file:%s\\n' "$1"
+  if [ -r "$1" ]; then head -c 65536 "$1"; fi
+  printf '\\n{END} 0\\n'
+}}
+printf '\\n{BEGIN} path\\n%s\\n{END} 0\\n' "$given_path\""""
+
+# Only where the provider has a metadata service is it asked: elsewhere the question would run into its limit.
+_METADATA = """\
+case $(cat /sys/class/dmi/id/sys_vendor 2>/dev/null) in
+  *Hetzner*|*OpenStack*|*Infomaniak*|*Amazon*)
+    probe metadata 4 curl -s -m 3 http://169.254.169.254/latest/meta-data/public-ipv4 ;;
+esac"""
+
+_SUM = "'curl -fsSL -m 18 \"$1\" | sha256sum'"
+
+# The files may hold tokens: nothing but URLs leaves the host.
+_URLS = f"""\
+printf '\\n{BEGIN} urls\\n'
+for one in /etc/systemd/system/k3s*.service /etc/systemd/system/k3s*.service.env \\
+  /etc/rancher/k3s/config.yaml /etc/rancher/k3s/config.yaml.d/*.yaml; do
+  if [ -r "$one" ]; then grep -h -o "https://[A-Za-z0-9._:-]*" "$one"; fi
+done
+printf '\\n{END} 0\\n'"""
+
+
+def _probe(name: str, command: str, limit: int) -> str:
+    return f"probe {name} {limit} {command}"
+
+
+def _clock(name: str) -> str:
+    return _probe(name, "date -u +%s", 5)
+
+
+def _curl(name: str, url: str, options: str, limit: int) -> str:
+    """What curl measured stands in the last line: connected after, status."""
+    measured = "'\\n%{time_connect} %{http_code}\\n'"
+    return _probe(name, f"curl -sS {options}-m {limit - 1} -w {measured} {shlex.quote(url)}", limit)
+
+
+def _release(version: str) -> Sequence[str]:
+    """Whether the release of this version can be had, by the small file with its sums."""
+    if not version:
+        return ()
+    url = f"{RELEASES}/{version.replace('+', '%2B')}/sha256sum-"
+    return (
+        "case $(uname -m) in aarch64|arm64) suffix=arm64 ;; *) suffix=amd64 ;; esac",
+        "probe release 12 curl -sS -m 10 -o /dev/null -w '\\n%{time_connect} %{http_code}\\n' "
+        f'-I {shlex.quote(url)}"$suffix.txt"',
+    )
+
+
+def _existing(paths: Iterable[str]) -> str:
+    return (
+        f"printf '\\n{BEGIN} traces\\n'\n"
+        f'for one in {" ".join(paths)}; do if [ -e "$one" ]; then printf \'%s\\n\' "$one"; fi; done\n'
+        f"printf '\\n{END} 0\\n'"
+    )
+
+
+def _commands(names: Iterable[str]) -> str:
+    return (
+        f"printf '\\n{BEGIN} commands\\n'\n"
+        f'for one in {" ".join(names)}; do if command -v "$one" >/dev/null 2>&1; then '
+        f"printf '%s\\n' \"$one\"; fi; done\n"
+        f"printf '\\n{END} 0\\n'"
+    )
