@@ -20,7 +20,7 @@ from axiom_tui.plans import registry
 from axiom_tui.plans.access import Access
 from axiom_tui.plans.entry import UNDO
 from axiom_tui.plans.events import Event, Result
-from axiom_tui.plans.identity import whoami
+from axiom_tui.plans.identity import Identity, whoami
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
 from axiom_tui.plans.lock import LeaseLock
@@ -44,9 +44,9 @@ class Means:
     def journal(self) -> Journal:
         return Journal(state_directory())
 
-    def lock(self) -> LeaseLock:
+    def lock(self, identity: Identity | None = None) -> LeaseLock:
         # Connections are shared, interruptions are not: ending a step's call must not end a renewal.
-        return LeaseLock(self.client.share(), whoami())
+        return LeaseLock(self.client.share(), identity or whoami())
 
     @property
     def read_only(self) -> bool:
@@ -78,15 +78,18 @@ class Proposal:
     ) -> Result:
         """Run or resume it in the caller's thread; never raises for what the world does."""
         means = self.means
+        # One identity for both: by the session that lock and journal name, a resume knows whose lock it is.
+        identity = whoami()
         runner = Runner(
             self.plan,
             means.journal,
-            means.lock(),
+            means.lock(identity),
             on_event,
             means.read_only,
             can_i=means.client.can_i,
             recompute=self.recompute,
             cancel=cancel,
+            identity=identity,
             typed=typed,
             wait_for_lock=wait_for_lock,
         )
