@@ -390,7 +390,7 @@ class AxiomApp(App[int]):
         """All words of the command line; the palette offers the same."""
         return (
             *(Command(mode, f"go to {title}", partial(self._go, mode)) for _, mode, title in TABS),
-            Command("labels", "put nodes into load-balancer pools", lambda _: self.action_wizard("labels")),
+            Command("labels", "put nodes into load-balancer pools", lambda _: self._labels_of_marked()),
             Command("ctx", "switch to another cluster", self._choose_context),
             Command("messages", "what was said", lambda _: self.action_messages()),
             Command("refresh", "look again now", lambda _: self.action_refresh_fleet()),
@@ -453,6 +453,11 @@ class AxiomApp(App[int]):
         """Open a wizard for what is chosen on the screen."""
         rows: tuple[Row, ...] = getattr(self.screen, "chosen_rows", tuple)()
         self.open_wizard(Wizard(name), tuple(row.key for row in rows))
+
+    def _labels_of_marked(self) -> None:
+        """For the marked nodes; without marks for all that are not as wanted."""
+        marked: frozenset[str] = getattr(self.screen, "marked", frozenset())
+        self.open_wizard(Wizard.LABELS, tuple(marked))
 
     def open_wizard(self, wizard: Wizard, subjects: tuple[str, ...]) -> None:
         """Open a wizard, filled in with these rows or subjects."""

@@ -145,6 +145,10 @@ class NodesScreen(FleetScreen):
         self._moved = True
         self.table.move_cursor(key)
 
+    @property
+    def marked(self) -> frozenset[str]:
+        return self.table.marked
+
     def chosen_rows(self) -> tuple[Row, ...]:
         """The marked rows, else the selected one."""
         marked = self.table.marked
