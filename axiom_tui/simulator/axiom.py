@@ -16,6 +16,7 @@ from axiom_tui.simulator.faults import Faults
 from axiom_tui.simulator.kubernetes_api import KubernetesServer
 from axiom_tui.simulator.life import Life
 from axiom_tui.simulator.resources import METRICS, STANDARD
+from axiom_tui.simulator.servicelb import ServiceLb
 from axiom_tui.simulator.store import ObjectStore
 from axiom_tui.simulator.tailscale_control import ControlServer
 from axiom_tui.simulator.tailscale_local import LocalServer
@@ -23,6 +24,8 @@ from axiom_tui.simulator.world import World
 
 #: Unix socket paths end at 108 bytes on Linux and 104 on macOS.
 LONGEST_SOCKET_PATH = 100
+#: So long does servicelb take for each step in a living world, so that one sees it move. Seconds.
+SERVICELB_DELAY = 0.2
 
 
 class Controller(Protocol):
@@ -54,7 +57,8 @@ class EmbeddedAxiom:
         self.store = ObjectStore((*STANDARD, *METRICS), clock=self.faults.now)
         self.world = World(self.store, nodes=nodes, seed=seed)
         self.life = Life(self.world)
-        self.controllers: list[Controller] = []
+        self.servicelb = ServiceLb(self.store, delay=SERVICELB_DELAY if alive else 0.0, grown=True)
+        self.controllers: list[Controller] = [self.servicelb]
         self.kubernetes = KubernetesServer(self.store, self.faults, version=K3S_VERSION)
         self.local = LocalServer(self.world, self.faults)
         self.control = ControlServer(self.world, self.faults)
