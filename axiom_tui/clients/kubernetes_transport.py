@@ -1,13 +1,14 @@
-"""The official client's authenticated transport, used for raw requests that can be interrupted.
+"""The official client's transport with our own credentials, for raw requests that can be interrupted.
 
-The only file that imports the Kubernetes SDK (half a second), so it is itself imported only when a cluster is
-connected to. From the SDK come the configuration with its proxies, the connection pool and the
-authentication; bodies are read as bytes (facts: services.md 7.3, speed.md).
+The only file that imports the Kubernetes SDK, and only where the way leads through a proxy: else the SDK
+would do no more than make the same urllib3 pool, and its import takes longer than to list 5,000 nodes. Bodies
+are read as bytes (facts: services.md 7.3, speed.md).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import tempfile
@@ -19,8 +20,6 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.configuration import Configuration
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -43,6 +42,7 @@ from axiom_tui.clients.kubernetes_errors import Asked, Peer
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 
 USER_AGENT = "axiom-tui"
+_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 MOST_CONNECTIONS = 16  # kept open; a source needs one, a plan another
 
 
@@ -231,7 +231,7 @@ class Transport:
             access, exec_timeout=options.exec_timeout, read_timeout=options.read_timeout
         )
         self._lock = threading.Lock()
-        self._api: ApiClient | None = None
+        self._pools: urllib3.PoolManager | None = None
         self._certificate: tuple[bytes, bytes] | None = None
         url = urlsplit(access.cluster.server)
         # Over loopback compression only costs; over a tailnet it saves nine tenths.
@@ -271,13 +271,13 @@ class Transport:
         """Close idle connections and end a login that is under way."""
         self._credential.cancel()
         with self._lock:
-            if self._api is not None:
-                _close_idle(self._api)
+            if self._pools is not None:
+                _close_idle(self._pools)
 
     def _send(
         self, call: Call, method: str, target: str, proof: Proof, body: bytes | None, content_type: str
     ) -> Any:
-        api = self._client(proof)
+        pools = self._pools_for(proof)
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": self._encoding,
@@ -285,14 +285,15 @@ class Transport:
         }
         if body is not None:
             headers["Content-Type"] = content_type
-        api.update_params_for_auth(headers, [], ["BearerToken"])  # type: ignore[no-untyped-call]
-        url = f"{api.configuration.host}{target}"
+        if proof.authorization:
+            headers["Authorization"] = proof.authorization
+        url = f"{self._access.cluster.server}{target}"
         _current.call = call
         try:
             while True:
                 call.is_fresh = call.is_connected = False
                 try:
-                    return api.rest_client.pool_manager.urlopen(
+                    return pools.urlopen(
                         method,
                         url,
                         headers=headers,
@@ -313,51 +314,60 @@ class Transport:
         finally:
             _current.call = None
 
-    def _client(self, proof: Proof) -> ApiClient:
-        """The SDK's client for this proof; a new client certificate needs a new pool."""
+    def _pools_for(self, proof: Proof) -> urllib3.PoolManager:
+        """The connections for this proof; a new client certificate needs new ones."""
         with self._lock:
-            if self._api is None or proof.certificate != self._certificate:
-                if self._api is not None:
-                    _close_idle(self._api)
-                self._api = _api_client(self._access, proof.certificate)
+            if self._pools is None or proof.certificate != self._certificate:
+                if self._pools is not None:
+                    _close_idle(self._pools)
+                self._pools = _connections(self._access, proof.certificate)
                 self._certificate = proof.certificate
-            if proof.authorization:
-                self._api.configuration.api_key["BearerToken"] = proof.authorization
-            return self._api
+            return self._pools
 
 
-def _api_client(access: Access, certificate: tuple[bytes, bytes] | None) -> ApiClient:
+def _connections(access: Access, certificate: tuple[bytes, bytes] | None) -> urllib3.PoolManager:
+    proxy = _proxy(access)
+    pools = _proxied(access, proxy) if proxy else urllib3.PoolManager()
+    pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+    pools.connection_pool_kw.update(
+        # False, not 0: the first exception as it is, at once, and no redirect followed.
+        retries=False,
+        maxsize=MOST_CONNECTIONS,
+        socket_options=_socket_options(),
+        cert_reqs=ssl.CERT_REQUIRED,
+        # A context of our own, so that the admin's private key need not lie in a file while we run.
+        ssl_context=_tls_context(access, certificate),
+    )
+    if access.entry.tls_server_name:
+        pools.connection_pool_kw["server_hostname"] = access.entry.tls_server_name
+    return pools
+
+
+def _proxied(access: Access, proxy: str) -> urllib3.PoolManager:
+    """As the SDK goes through a proxy, which knows the hosts that the environment exempts."""
+    from kubernetes.client.configuration import Configuration
+    from kubernetes.client.rest import RESTClientObject
+
     configuration = Configuration()  # type: ignore[no-untyped-call]
     configuration.host = access.cluster.server
-    configuration.verify_ssl = True
-    configuration.tls_server_name = access.entry.tls_server_name or None
-    configuration.proxy = _proxy(access)
-    if configuration.proxy and urlsplit(configuration.proxy).username:
-        parts = urlsplit(configuration.proxy)
+    configuration.proxy = proxy
+    parts = urlsplit(proxy)
+    if parts.username:
         configuration.proxy_headers = urllib3.make_headers(
             proxy_basic_auth=f"{parts.username}:{parts.password or ''}"
         )
     if access.entry.proxy_url:
         configuration.no_proxy = None  # what the kubeconfig itself names holds for this server
-    # False, not 0: the first exception as it is, at once, and no redirect followed.
-    configuration.retries = False
-    configuration.socket_options = _socket_options()
-    configuration.connection_pool_maxsize = MOST_CONNECTIONS
-    api = ApiClient(configuration)  # type: ignore[no-untyped-call]
-    pools = api.rest_client.pool_manager
-    pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-    # A context of our own, so that the admin's private key need not lie in a file while we run.
-    pools.connection_pool_kw["ssl_context"] = _tls_context(access, certificate)
-    return api
+    pools: urllib3.PoolManager = RESTClientObject(configuration).pool_manager  # type: ignore[no-untyped-call]
+    return pools
 
 
-def _close_idle(api: ApiClient) -> None:
+def _close_idle(pools: urllib3.PoolManager) -> None:
     """Close what is not in use now. (urllib3's own `clear` leaves that to the garbage collector.)"""
-    managed = api.rest_client.pool_manager
-    for key in set(managed.pools.keys()):
-        if (pool := managed.pools.get(key)) is not None:
+    for key in set(pools.pools.keys()):
+        if (pool := pools.pools.get(key)) is not None:
             pool.close()
-    managed.clear()
+    pools.clear()
 
 
 def _tls_context(access: Access, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:
@@ -413,10 +423,9 @@ def _proxy(access: Access) -> str | None:
     proxy = access.entry.proxy_url
     if not proxy:
         host = urlsplit(access.cluster.server).hostname or ""
-        if is_loopback(host):
-            return None
-        found = Configuration().proxy  # type: ignore[no-untyped-call]
-        return str(found) if found else None
+        # The SDK takes the last of these that is set, whatever the scheme of the server.
+        named = [value for name in _PROXY_VARIABLES if (value := os.environ.get(name))]
+        return named[-1] if named and not is_loopback(host) else None
     if urlsplit(proxy).scheme not in ("http", "https"):
         raise fail(
             ProblemKind.MISCONFIGURED,

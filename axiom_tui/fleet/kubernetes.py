@@ -1,7 +1,7 @@
 """The sources of one cluster: each kind is listed once and watched, what cannot be watched is polled.
 
-All sources share one connection setup; the first that needs it makes it, in its own thread, where the SDK's
-import belongs. A source that fails keeps its last good data and does not touch the others.
+All sources share one connection setup; the first that needs it makes it, in its own thread, where the
+transport's import belongs. A source that fails keeps its last good data and does not touch the others.
 """
 
 from __future__ import annotations

@@ -465,7 +465,7 @@ def test_requests_carry_the_token_and_ask_for_chunks(tmp_path: Path, authority: 
         client.list(PODS, "web", label_selector="app=site")
         head = server.requests[0].decode()
     assert head.startswith("GET /api/v1/namespaces/web/pods?labelSelector=app%3Dsite&limit=500 HTTP/1.1")
-    assert "authorization: Bearer hunter2" in head
+    assert "Authorization: Bearer hunter2" in head
     assert "User-Agent: axiom-tui" in head
 
 
