@@ -76,7 +76,7 @@ SERVER_GROUPS = "the list of API groups"
 
 
 def connect(options: KubernetesOptions) -> KubernetesClient:
-    """Make a client for the chosen context: reads the kubeconfig and imports the transport. Raises AxiomError.
+    """Make a client for the chosen context: reads the kubeconfig. Raises AxiomError.
 
     A credential plugin is run, and the server asked, with the first request only.
     """
