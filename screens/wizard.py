@@ -122,7 +122,12 @@ class WizardScreen(Screen[None]):
         Binding("escape", "leave", "leave"),
         Binding("ctrl+c", "cancel", "cancel the run", show=False, priority=True),
         Binding("c", "copy_transcript", "copy transcript"),
-        Binding("question_mark", "app.help", "help", key_display="?"),
+        Binding("down,j", "scroll_page('down')", show=False),
+        Binding("up,k", "scroll_page('up')", show=False),
+        Binding("pagedown", "scroll_page('page_down')", show=False),
+        Binding("pageup", "scroll_page('page_up')", show=False),
+        Binding("home,g", "scroll_page('home')", show=False),
+        Binding("end,G", "scroll_page('end')", show=False),
     ]
     HELP = (
         "A wizard goes from Choose over Check and Plan to Apply and Result. Nothing is changed before Apply. "
@@ -516,6 +521,13 @@ class WizardScreen(Screen[None]):
             return
         self.app.copy_to_clipboard("\n".join(transcript(self._result)) + "\n")
         self.app.notify("Copied the transcript by the terminal (OSC 52).")
+
+    def action_scroll_page(self, where: str) -> None:
+        """Scroll the page while a button has the focus, so that enter still goes on."""
+        page = self.query_one(f"#{self.stage}")
+        if isinstance(page, VerticalScroll):
+            scroll = getattr(page, f"scroll_{where}")
+            scroll(animate=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "copy_transcript":

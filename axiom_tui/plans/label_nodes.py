@@ -78,9 +78,9 @@ class LabelStep(Step):
         self._wanted = labels_for(pool)
         self.key = f"label/{node}"
         before = _words(premise.labels)
-        self.title = f"Put {self._shown} into the pool {pool} ({before})"
+        self.title = f"Put {self._shown} into the pool {pool} (before: {before})"
         if not pool:
-            self.title = f"Take {self._shown} out of the load balancer ({before})"
+            self.title = f"Take {self._shown} out of the load balancer (before: {before})"
         self.commands = self._commands(self._wanted)
 
     def is_done(self, run: Run) -> bool:

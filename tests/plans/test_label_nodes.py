@@ -140,9 +140,9 @@ def test_the_plan_in_words(cluster: Simulated) -> None:
     end = "--overwrite --field-manager=axiom-tui"
     assert plan.steps[0].commands == (f"{prefix} m-o-1 {ENABLE_LABEL}- {POOL_LABEL}- {end}",)
     assert plan.steps[1].commands == (f"{prefix} wall-a-3 {ENABLE_LABEL}=true {POOL_LABEL}=external {end}",)
-    assert plan.steps[0].title == ("Take M-O-1 out of the load balancer (enablelb=true, lbpool=internal)")
-    assert plan.steps[1].title == "Put WALL-A-3 into the pool external (enablelb=true, lbpool=internal)"
-    assert plan.steps[2].title == "Put WALL-A-4 into the pool internal (no load-balancer labels)"
+    assert plan.steps[0].title == ("Take M-O-1 out of the load balancer (before: enablelb=true, lbpool=internal)")
+    assert plan.steps[1].title == "Put WALL-A-3 into the pool external (before: enablelb=true, lbpool=internal)"
+    assert plan.steps[2].title == "Put WALL-A-4 into the pool internal (before: no load-balancer labels)"
     config = plan.steps[5]
     assert "SSH" in config.unavailable
     assert not config.reversible
@@ -250,7 +250,7 @@ def test_a_node_changed_between_plan_and_apply_shows_the_difference(cluster: Sim
     result, events = apply(client, plan, state, recompute=lambda: planned(client))
     assert result.outcome is Outcome.CHANGED
     (changed,) = [event for event in events if isinstance(event, PlanChanged)]
-    assert "no longer: Put WALL-A-4 into the pool internal (no load-balancer labels)" in changed.difference
+    assert "no longer: Put WALL-A-4 into the pool internal (before: no load-balancer labels)" in changed.difference
     assert cluster.pools() == before
     assert not result.journalled
 
@@ -345,7 +345,7 @@ def test_a_node_that_vanished_is_named(cluster: Simulated, state: Path) -> None:
     assert result.problem.kind is ProblemKind.MISSING
     assert "wall-a-4" in result.problem.sentence
     assert account(result).changed == (
-        "Put WALL-A-3 into the pool external (enablelb=true, lbpool=internal)",
+        "Put WALL-A-3 into the pool external (before: enablelb=true, lbpool=internal)",
     )
 
 
