@@ -29,6 +29,7 @@ from axiom_tui.clients.kubernetes_wire import (
     NODES,
     PODS,
     PRIORITY_CLASSES,
+    SECRETS,
     SERVICES,
     EventType,
     Listing,
@@ -53,6 +54,7 @@ __all__ = [
     "NODE_METRICS",
     "PODS",
     "PRIORITY_CLASSES",
+    "SECRETS",
     "SERVICES",
     "ContextInfo",
     "EventType",
@@ -96,6 +98,11 @@ class KubernetesClient:
         self._lock = threading.Lock()
         self._calls: set[Call] = set()
         self._is_closed = False
+
+    @property
+    def authority(self) -> str:
+        """PEM of the CA that the kubeconfig trusts, "" for the system's own CAs. Raises AxiomError."""
+        return access(self._options).authority or ""
 
     def share(self) -> KubernetesClient:
         """A client over the same connections whose calls are interrupted separately."""
@@ -286,6 +293,24 @@ class KubernetesClient:
         if annotations:
             metadata["annotations"] = dict(annotations)
         return self._patch(SERVICES, name, namespace, metadata, field_manager, dry_run)
+
+    def cordon_node(self, name: str) -> None:
+        """Mark the node unschedulable; MISSING if it is not there."""
+        asked = Asked("patch", f"Node {name!r}")
+        query = {"fieldManager": FIELD_MANAGER}
+        body = {"spec": {"unschedulable": True}}
+        content_type = "application/merge-patch+json"
+        self._ask(asked, "PATCH", NODES.path(name=name), query, body=body, content_type=content_type)
+
+    def evict_pod(self, namespace: str, name: str) -> None:
+        """Ask for the pod's end; THROTTLED while a disruption budget forbids it, MISSING if it is gone."""
+        asked = Asked("evict", f"Pod {name!r}")
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        self._ask(asked, "POST", f"{PODS.path(namespace, name)}/eviction", body=body)
 
     def delete_node(self, name: str) -> None:
         """Delete the node object; MISSING if it is not there."""

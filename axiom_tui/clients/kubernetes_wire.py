@@ -685,6 +685,14 @@ PRIORITY_CLASSES: Resource[PriorityClass] = _resource(
 LEASES: Resource[Lease] = _resource(
     "coordination.k8s.io/v1/leases", "Lease", WireLease, to_lease, lambda item: (item.namespace, item.name)
 )
+#: Only their names: what a Secret holds is never decoded.
+SECRETS: Resource[tuple[str, str]] = _resource(
+    "v1/secrets",
+    "Secret",
+    Bookmark,
+    lambda wire: (wire.metadata.namespace, wire.metadata.name),
+    lambda pair: pair,
+)
 EVENTS: Resource[Event] = _resource("v1/events", "Event", WireObjectEvent, to_event, lambda item: item)
 #: A pair of node name and usage, since usage itself does not know its node.
 NODE_METRICS: Resource[tuple[str, NodeUsage]] = _resource(

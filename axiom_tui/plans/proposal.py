@@ -6,20 +6,33 @@ commands alike run plans through it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from axiom_tui.clients import ssh
+from axiom_tui.clients.configured import control_api, ssh_options, ssh_port
+from axiom_tui.clients.dns import resolve
 from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SERVICES, KubernetesClient
+from axiom_tui.clients.secret_sources import read_secret
+from axiom_tui.clients.ssh_values import Interaction, SshTarget
+from axiom_tui.clients.tailscale import find_local_api
+from axiom_tui.clients.tailscale_control import ControlApi
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.model.exposure import effect_of
 from axiom_tui.model.fleet import Observation
 from axiom_tui.model.naming import fold
 from axiom_tui.model.pools import labels_for
+from axiom_tui.model.problem import AxiomError
 from axiom_tui.model.servicelb import HAS_SELECTOR_LABEL
+from axiom_tui.model.tailnet import TailnetDevice
+from axiom_tui.model.tailnet_merge import merge
 from axiom_tui.plans import registry
 from axiom_tui.plans.access import Access
 from axiom_tui.plans.entry import UNDO
 from axiom_tui.plans.events import Event, Result
+from axiom_tui.plans.hosts import Hosts, Listening
 from axiom_tui.plans.identity import Identity, whoami
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
@@ -31,14 +44,74 @@ from axiom_tui.plans.step import CancelToken, Plan
 
 @dataclass(frozen=True)
 class Means:
-    """With what plans are run on one cluster."""
+    """With what plans are run on one cluster.
+
+    ``interaction`` answers what logins to hosts ask. Logins are made when a plan needs them and kept until
+    `close`, or until a run has ended; one that is needed later is made again.
+    """
 
     client: KubernetesClient
     settings: Settings
+    interaction: Interaction = field(default_factory=Interaction)
+
+    @cached_property
+    def hosts(self) -> Hosts:
+        listening = Listening(self.interaction)
+
+        def connect(host: str, user: str, cancelled: threading.Event) -> ssh.SshConnection:
+            target = SshTarget(
+                host=host,
+                user=user or self.settings.ssh.user,
+                port=ssh_port(self.settings),
+                host_keys=self._host_keys(host),
+            )
+            return ssh.connect(target, ssh_options(self.settings), listening, cancelled=cancelled)
+
+        return Hosts(connect, lambda: listening.given)
+
+    @cached_property
+    def control(self) -> ControlApi | None:
+        """Tailscale's control API; None where it is not configured."""
+        return control_api(self.settings)
+
+    def devices(self) -> tuple[TailnetDevice, ...]:
+        """The devices of the tailnet now, by the local API and, where it is configured, the control API.
+
+        Raises AxiomError if neither can be asked.
+        """
+        asked = self.settings.tailscale
+        seen: tuple[TailnetDevice, ...] = ()
+        problem: AxiomError | None = None
+        try:
+            seen = find_local_api(asked.socket, timeout=asked.timeout.total_seconds()).status().devices
+        except AxiomError as error:
+            problem = error
+        try:
+            known = self.control.devices() if self.control is not None else ()
+        except AxiomError as error:
+            if problem is not None:
+                raise
+            problem, known = error, ()
+        if problem is not None and not (seen or known):
+            raise problem
+        return merge(seen, known)
+
+    def close(self) -> None:
+        """Log out of all hosts."""
+        if "hosts" in self.__dict__:
+            self.hosts.close()
 
     @property
     def access(self) -> Access:
-        return Access(self.client.cluster, self.settings.rules, self.client)
+        return Access(
+            self.client.cluster,
+            self.settings.rules,
+            self.client,
+            hosts=self.hosts,
+            control=self.control,
+            resolve=addresses_of,
+            secret=read_secret,
+        )
 
     @property
     def journal(self) -> Journal:
@@ -51,6 +124,14 @@ class Means:
     @property
     def read_only(self) -> bool:
         return self.settings.read_only or self.client.cluster.read_only
+
+    def _host_keys(self, host: str) -> tuple[str, ...]:
+        """The keys that the tailnet vouches for, if the host is one of its devices."""
+        try:
+            devices = self.devices()
+        except AxiomError:
+            return ()  # then the host's key is a matter of known_hosts, or of the admin
+        return next((item.ssh_host_keys for item in devices if host in item.addresses), ())
 
 
 @dataclass(frozen=True)
@@ -93,11 +174,20 @@ class Proposal:
             typed=typed,
             wait_for_lock=wait_for_lock,
         )
-        return runner.resume(self.resume_id) if self.resume_id else runner.run()
+        try:
+            return runner.resume(self.resume_id) if self.resume_id else runner.run()
+        finally:
+            means.close()
 
     def undo(self, plan_id: str) -> Proposal:
         """The proposal that takes this plan back, as the journal remembers it. Raises AxiomError."""
         return undo(self.means, plan_id)
+
+
+def addresses_of(name: str) -> tuple[str, ...]:
+    """What a name resolves to on this machine. Raises AxiomError."""
+    found = resolve(name)
+    return (*found.ipv4, *found.ipv6)
 
 
 def undo(means: Means, plan_id: str) -> Proposal:
