@@ -186,12 +186,11 @@ def scripted(script: Script, host_key: paramiko.PKey) -> Iterator[int]:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             transport.start_server(server=Scripted(script, transport))
 
-    with listening(serve) as port:
-        try:
+    try:
+        with listening(serve) as port:
             yield port
-        finally:
-            for transport in transports:
-                transport.packetizer.complete_handshake()
-                transport.close()
-            for transport in transports:
-                transport.join(10)
+    finally:
+        for transport in transports:
+            transport.packetizer.complete_handshake()
+            transport.close()
+            transport.join(10)

@@ -500,7 +500,8 @@ def test_a_host_that_stands_still_is_noticed(
             problem = problem_from(future)
         finally:
             for process in processes:
-                os.kill(process, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
     assert problem.kind is ProblemKind.UNREACHABLE
     assert "did not answer for" in problem.sentence
 
@@ -649,6 +650,9 @@ def test_an_upload_that_is_cut_leaves_the_old_file(
         content = bytes(400_000_000)
         future = pool.submit(connected.write_file, "/srv/cut/file", content, mode=0o600, deadline=600)
         wait_until(lambda: any(part.stat().st_size for part in folder.glob(".axiom-tui.*")), "the upload")
+        (part,) = folder.glob(".axiom-tui.*")
+        assert part.stat().st_mode & 0o777 == 0o600
+        assert part.stat().st_uid == 0
         connected.cancel()
         assert problem_from(future).kind is ProblemKind.CANCELLED
     wait_until(lambda: os.listdir(folder) == ["file"], "the half file to be removed")
