@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import work
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
-from textual.containers import ScrollableContainer
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -27,20 +26,22 @@ from axiom_tui.model.fleet import Cluster, Fleet, Observation, Row, SourceState,
 from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.start import StartOptions
 from screens import MAIN_SCREENS
-from screens.frame import TABS, FleetScreen, KeyBar, now
+from screens.frame import TABS, FleetScreen, KeyBar, keys_of, now
 from screens.themes import THEMES, theme_name
 from screens.widgets.cells import visible_lines
 
 if TYPE_CHECKING:
     from axiom_tui.demo import DemoWorld
     from axiom_tui.fleet.session import Session
-    from screens.prompts import Login, Question
+    from screens.prompts import Login, Question, ScreenInteraction
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 MESSAGES_KEPT = 500
+#: What Textual binds by itself, and nobody looks for in a help text.
+NOT_IN_HELP = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
 
 
 class FleetSeen(Message):
@@ -72,11 +73,11 @@ class Failed(Message):
 
 
 class Answered(Message):
-    """The answer to a question that was asked in the background."""
+    """The answer to a question that was asked in the background, of the session with this number."""
 
-    def __init__(self, then: Callable[[Any], object], value: Any) -> None:
+    def __init__(self, session: int, then: Callable[[Any], object], value: Any) -> None:
         super().__init__()
-        self.then, self.value = then, value
+        self.session, self.then, self.value = session, then, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ class AxiomApp(App[int]):
             self.notify(str(message.problem), severity="error")
 
     def on_answered(self, message: Answered) -> None:
-        if self.is_running:
+        if self.is_running and message.session == self._session_number:
             message.then(message.value)
 
     async def action_quit(self) -> None:
@@ -276,10 +277,17 @@ class AxiomApp(App[int]):
                 self.post_message(Failed(Problem.defect(text)))
             else:
                 if number == self._session_number:
-                    self.post_message(Answered(then, answer))
+                    self.post_message(Answered(number, then, answer))
 
         threading.Thread(target=run, name="question", daemon=True).start()
         return True
+
+    @cached_property
+    def interaction(self) -> ScreenInteraction:
+        """Who answers what logins to hosts ask; it keeps the sudo password until the program ends."""
+        from screens.prompts import ScreenInteraction
+
+        return ScreenInteraction(self)
 
     def on_question(self, message: Question) -> None:
         """A connection asks the admin something (`screens.prompts`)."""
@@ -349,15 +357,21 @@ class AxiomApp(App[int]):
         from screens.help import FILTER_HELP, HelpScreen
 
         screen = self.screen
-        keys = [
-            (self.get_key_display(active.binding), active.binding.tooltip or active.binding.description)
-            for active in screen.active_bindings.values()
-            if active.binding.description
-            and active.enabled
-            and not active.binding.system
-            and active.binding.action not in ("app.focus_next", "app.focus_previous")
-            and not isinstance(active.node, ScrollableContainer)
-        ]
+        lines: dict[str, tuple[str, list[str]]] = {}  # by action: two keys may do the same
+
+        def rank(active: ActiveBinding) -> int:
+            """What is special about this screen first, what works everywhere last."""
+            if active.node is self:
+                return 2
+            return 0 if active.binding.show or active.node is screen else 1
+
+        for active in sorted(keys_of(screen), key=rank):
+            binding = active.binding
+            if binding.description and binding.action not in NOT_IN_HELP:
+                what = binding.tooltip if binding.system and binding.tooltip else binding.description
+                _, names = lines.setdefault(binding.action, (what[:1].lower() + what[1:], []))
+                names.append(self.get_key_display(binding))
+        keys = [(" ".join(dict.fromkeys(names)), what) for what, names in lines.values()]
         text = getattr(screen, "HELP", None) or ""
         title = getattr(screen, "MODE", "") or "this screen"
         commands = "Commands: " + ", ".join(f":{command.word}" for command in self.commands())
@@ -391,6 +405,7 @@ class AxiomApp(App[int]):
         return (
             *(Command(mode, f"go to {title}", partial(self._go, mode)) for _, mode, title in TABS),
             Command("labels", "put nodes into load-balancer pools", lambda _: self._labels_of_marked()),
+            Command("join", "join a node", lambda _: self.action_wizard("join")),
             Command("ctx", "switch to another cluster", self._choose_context),
             Command("messages", "what was said", lambda _: self.action_messages()),
             Command("refresh", "look again now", lambda _: self.action_refresh_fleet()),
@@ -468,6 +483,12 @@ class AxiomApp(App[int]):
             from screens.labels import label_wizard
 
             self.push_screen(label_wizard(self.fleet, self.settings.rules, subjects))
+            return
+        self.notify(f"This version has no wizard for {wizard.value} yet.", severity="warning")
+        elif wizard is Wizard.JOIN:
+            from screens.join import join_wizard
+
+            self.push_screen(join_wizard(self.fleet, self.settings.naming, subjects))
 
 
 def run(options: StartOptions) -> int:

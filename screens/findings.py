@@ -44,7 +44,8 @@ COLUMNS: tuple[Column[Finding], ...] = (
            sort_key=lambda finding: finding.since.timestamp() if finding.since else None, sort_letter="O"),
     column("wizard", "MENDED BY", 9, lambda finding, _: Cell(finding.wizard.value or "-"), priority=5,
            sort_key=lambda finding: finding.wizard.value, sort_letter="W"),
-    column("sentence", "FINDING", 30, lambda finding, _: Cell(finding.sentence), grow=True, required=True, comfort=48,
+    column("sentence", "FINDING", 30, lambda finding, _: Cell(finding.sentence), grow=True, required=True,
+           comfort=48,
            sort_key=lambda finding: finding.sentence, sort_letter="F"),
 )  # fmt: skip
 

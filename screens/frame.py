@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
+from textual.binding import ActiveBinding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
@@ -63,6 +64,23 @@ def column(
 
 
 _COLOURS = {"ok": "success", "warn": "warning", "error": "error", "accent": "accent", "dim": "muted"}
+
+
+#: Actions whose keys stand in every key bar, however narrow.
+ALWAYS_SHOWN = ("app.help", "help", "app.command_line", "command_line")
+
+
+def keys_of(screen: Screen[Any]) -> list[ActiveBinding]:
+    """The keys that work now. Where the focused table takes one, it is the screen that says what it does."""
+    found = []
+    for key, active in screen.active_bindings.items():
+        if not active.enabled:
+            continue
+        own = next((item for item in screen._bindings.key_to_bindings.get(key, ()) if item.show), None)
+        if own is not None and not active.binding.show:
+            active = active._replace(binding=own)
+        found.append(active)
+    return found
 
 
 class FrameHeader(Widget):
@@ -154,18 +172,29 @@ class KeyBar(Widget):
             Content.styled(f" {mark} ", "bold reverse $text-warning") for mark in app.marks()
         )
         room = (self.size.width or 80) - cell_len(marks.plain) - 1
+        shown = [active for active in keys_of(self.screen) if active.binding.show]
+        # The way to all other keys is always there; of the rest as many as there is room for.
+        always = Content("").join(
+            self._item(active) for active in shown if active.binding.action in ALWAYS_SHOWN
+        )
         keys = Content("")
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            if not binding.show or not active.enabled:
+        for active in shown:
+            if active.binding.action in ALWAYS_SHOWN:
                 continue
-            key = self.app.get_key_display(binding)
-            item = Content.assemble((key, "bold $text-accent"), f" {binding.description}  ")
-            if cell_len(keys.plain) + cell_len(item.plain) > room:
+            item = self._item(active)
+            if cell_len((keys + item + always).plain) > room:
                 break
-            keys += item.stylize(f"@click=screen.run_binding('{binding.action}')")
+            keys += item
+        keys += always
         gap = " " * max(1, room + 1 - cell_len(keys.plain))
         return keys + gap + marks
+
+    def _item(self, active: ActiveBinding) -> Content:
+        binding = active.binding
+        item = Content.assemble(
+            (self.app.get_key_display(binding), "bold $text-accent"), f" {binding.description}  "
+        )
+        return item.stylize(f"@click=screen.run_binding('{binding.action}')")
 
 
 class FleetScreen(Screen[None]):

@@ -178,12 +178,12 @@ class JournalScreen(FleetScreen):
         if not entry.can_be_resumed:
             self.notify("This plan needs no resume: it has ended.", severity="warning")
             return
-        plan_id = entry.plan_id
+        plan_id, interaction = entry.plan_id, self._app.interaction
 
         def ask(session: Session) -> Proposal:
             from axiom_tui.plans.proposal import Means, resume
 
-            return resume(Means(session.client(), session.settings), plan_id)
+            return resume(Means(session.client(), session.settings, interaction), plan_id)
 
         self._app.in_background(ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal))
 
@@ -194,12 +194,12 @@ class JournalScreen(FleetScreen):
         if not entry.can_be_undone:
             self.notify("There is nothing in this plan that can be taken back.", severity="warning")
             return
-        plan_id = entry.plan_id
+        plan_id, interaction = entry.plan_id, self._app.interaction
 
         def ask(session: Session) -> Proposal:
             from axiom_tui.plans.proposal import Means, undo
 
-            return undo(Means(session.client(), session.settings), plan_id)
+            return undo(Means(session.client(), session.settings, interaction), plan_id)
 
         self._app.in_background(ask, lambda proposal: self._open(f"Undo: {entry.subject}", proposal))
 
