@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Name under which the observer reports a defect of its own.
 FLEET = "fleet"
+#: Seconds; a finding may be due in centuries, which no wait takes.
+LONGEST_WAIT = 3600.0
 
 
 class Observer:
@@ -121,9 +123,9 @@ class Observer:
             self._stopping.wait(self._interval)
 
     def _until_recheck(self) -> float | None:
-        """Seconds until time alone changes a finding; None if it never does."""
+        """Seconds until time alone changes a finding, at most `LONGEST_WAIT`; None if it never does."""
         due = self._joined.recheck_at
-        return None if due is None else max(0.0, (due - _now()).total_seconds())
+        return None if due is None else min(LONGEST_WAIT, max(0.0, (due - _now()).total_seconds()))
 
     def _next(self) -> Fleet | None:
         """The fleet as of now, or None if it is the same as the last one."""

@@ -9,7 +9,10 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 def clock(when: datetime, now: datetime) -> str:
     """``14:02`` for today, ``20 Nov 14:02`` for earlier, ``20 Nov 2025`` for long ago; in ``now``'s zone."""
-    local = when.astimezone(now.tzinfo)
+    try:
+        local = when.astimezone(now.tzinfo)
+    except OverflowError:  # the first or last hours that Python knows: somebody's word for "never"
+        local = when
     if local.date() == now.date():
         return f"{local:%H:%M}"
     if local.year == now.year:
@@ -35,7 +38,7 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def days(length: timedelta) -> str:
-    """``today``, ``tomorrow`` or ``in 5 days``."""
+    """``within a day``, ``tomorrow`` or ``in 5 days``."""
     count = length.days
     if count <= 0:
         return "within a day"

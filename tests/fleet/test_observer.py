@@ -316,3 +316,21 @@ def test_two_clusters_do_not_mix(tmp_path: Path) -> None:
             assert observer.join(20)
         for cluster, audience in zip((one, two), audiences, strict=True):
             assert {fleet.cluster.server for fleet in audience.fleets} == {cluster.server.url}
+
+
+@pytest.mark.parametrize("year", [2400, 9999])
+def test_a_key_that_ends_in_centuries_does_not_end_the_observer(year: int) -> None:
+    """Nothing waits that long: the wait would raise, and the picture stand still in silence."""
+    device = TailnetDevice(
+        id="n1", name="m-o-1", tags=("tag:acl-axiom",), key_expiry=datetime(year, 12, 31, 23, 59, tzinfo=UTC)
+    )
+    with Stage("nodes", "tailnet") as stage:
+        stage.hands["tailnet"].do(
+            lambda: stage.hands["tailnet"].sink.change(lambda seen: replace(seen, devices=(device,)))
+        )
+        stage.audience.wait("the device", lambda fleet: len(fleet.rows) == 1)
+        stage.hands["nodes"].see("m-o-1")
+        fleet = stage.audience.wait(
+            "the node after it", lambda fleet: any(row.node is not None for row in fleet.rows)
+        )
+        assert fleet.source("fleet") is None
