@@ -483,8 +483,6 @@ class AxiomApp(App[int]):
             from screens.labels import label_wizard
 
             self.push_screen(label_wizard(self.fleet, self.settings.rules, subjects))
-            return
-        self.notify(f"This version has no wizard for {wizard.value} yet.", severity="warning")
         elif wizard is Wizard.JOIN:
             from screens.join import join_wizard
 
