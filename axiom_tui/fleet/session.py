@@ -21,6 +21,7 @@ from axiom_tui.fleet.source import Sink, Source
 from axiom_tui.fleet.tailnet import ControlSource, TailnetSource, TailnetView
 from axiom_tui.model.details import Asked
 from axiom_tui.model.fleet import Cluster, Fleet, Row
+from axiom_tui.model.masking import mask
 from axiom_tui.model.problem import AxiomError
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class Session:
             return self._client
 
     def node_yaml(self, name: str) -> str:
-        return self.client().node_yaml(name)
+        """The node as YAML to be shown: what looks like a secret is masked, wherever somebody wrote it."""
+        return mask(self.client().node_yaml(name))
 
     def asked(self, row: Row, before: Asked) -> Asked:
         """What is asked only while details are open: events of the node, and what its name resolves to."""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from axiom_tui.model.cells import Cell, Style, key_expiry, latency_history, status, tailnet
 from axiom_tui.model.fleet import Observation, Row
+from axiom_tui.model.masking import mask
 from axiom_tui.model.node import NODE_ARGS_ANNOTATION, Event, Node, Pod
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, found_labels, labels_for
 from axiom_tui.model.tailnet import TailnetDevice
@@ -60,16 +61,17 @@ def k3s_flags(node: Node) -> tuple[str, ...]:
     try:
         words = json.loads(text) if text else []
     except ValueError:
-        return (text,)
+        return (mask(text),)
     if not isinstance(words, list):
-        return (text,)
+        return (mask(text),)
     flags: list[str] = []
     for word in map(str, words):
         if flags and not word.startswith("-") and flags[-1].startswith("-") and " " not in flags[-1]:
             flags[-1] = f"{flags[-1]} {word}"
         else:
             flags.append(word)
-    return tuple(flags)
+    # K3s masks what it knows to be secret; this is for what it does not know.
+    return tuple(mask(flag) for flag in flags)
 
 
 def _findings(row: Row) -> Section:

@@ -60,11 +60,13 @@ def findings(fleet: Fleet) -> Cell:
 def troubles(fleet: Fleet, now: datetime) -> tuple[str, ...]:
     """One line for each source that is not live, with its reason, its age and when it tries again.
 
-    Sources that fail for the same reason share a line.
+    Sources that fail for the same reason share a line. What is off is no trouble, but without Tailscale on
+    this machine the nodes cannot be judged: that is said too.
     """
     lines: dict[str, list[SourceStatus]] = {}
     for status in fleet.sources:
-        if status.problem is not None and status.state in (SourceState.STALE, SourceState.FAILED):
+        off = status.state is SourceState.OFF and status.name == "tailnet"
+        if status.problem is not None and (off or status.state in (SourceState.STALE, SourceState.FAILED)):
             lines.setdefault(str(status.problem), []).append(status)
     return tuple(_trouble(text, statuses, now) for text, statuses in lines.items())
 
