@@ -20,7 +20,7 @@ from axiom_tui import __version__
 
 if TYPE_CHECKING:
     from axiom_tui.config import Loaded, Overrides, Settings
-    from axiom_tui.plan_command import Consent
+    from axiom_tui.plan_command import Consent, Join
     from axiom_tui.start import DemoOptions, StartOptions
 
 COULD_NOT = 2
@@ -200,6 +200,38 @@ def run_apply_labels(options: argparse.Namespace) -> int:
     return apply(_planning(options), Labels(tuple(options.node), options.pool), _consent(options))
 
 
+def run_plan_join(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import show_plan
+
+    return show_plan(_planning(options), _join(options), options.output)
+
+
+def run_apply_join(options: argparse.Namespace) -> int:
+    from axiom_tui.plan_command import apply
+
+    return apply(_planning(options), _join(options), _consent(options))
+
+
+def _join(options: argparse.Namespace) -> Join:
+    from axiom_tui.model.naming import Role
+    from axiom_tui.plan_command import Join
+    from axiom_tui.plans.join_choice import JoinChoice
+
+    choice = JoinChoice(
+        host=options.host,
+        name=options.name,
+        role=Role.AGENT if options.role == "agent" else Role.SERVER,
+        user=options.user,
+        public_address=options.public_address,
+        pool=options.pool,
+        first_server=options.role == "first-server",
+        version=options.k3s_version,
+        wait_for_dns=options.wait_for_dns,
+        overridden=tuple(options.override),
+    )
+    return Join(choice)
+
+
 def run_journal(options: argparse.Namespace) -> int:
     from axiom_tui.plan_command import show_journal
 
@@ -294,6 +326,51 @@ def _apply_labels_arguments(to: argparse.ArgumentParser) -> None:
     _consent_arguments(to)
 
 
+def _join_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("host", metavar="HOST", help="the tailnet device, or any name or address")
+    to.add_argument("--name", required=True, metavar="NAME", help="name of the node, such as WALL-A-9")
+    to.add_argument(
+        "--role", choices=("agent", "server", "first-server"), default="agent", help="what it becomes"
+    )
+    to.add_argument(
+        "--user", default="", metavar="USER", help="user to log in as (default: as the settings say)"
+    )
+    public = to.add_mutually_exclusive_group()
+    public.add_argument(
+        "--public-address",
+        default=None,
+        metavar="IP",
+        help="its public address (default: the one found on it)",
+    )
+    public.add_argument(
+        "--no-public-address", dest="public_address", action="store_const", const="", help="publish none"
+    )
+    pool = to.add_mutually_exclusive_group()
+    pool.add_argument(
+        "--pool", default=None, metavar="POOL", help="into this pool (default: as the policy says)"
+    )
+    pool.add_argument(
+        "--no-pool", dest="pool", action="store_const", const="", help="no load-balancer labels"
+    )
+    to.add_argument(
+        "--k3s-version", default="", metavar="VERSION", help="for the first server of a new cluster"
+    )
+    to.add_argument("--wait-for-dns", action="store_true", help="wait for a DNS record that is set by hand")
+    to.add_argument(
+        "--override", action="append", default=[], metavar="RULE", help="let this failed rule not count"
+    )
+
+
+def _plan_join_arguments(to: argparse.ArgumentParser) -> None:
+    _join_arguments(to)
+    to.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format")
+
+
+def _apply_join_arguments(to: argparse.ArgumentParser) -> None:
+    _join_arguments(to)
+    _consent_arguments(to)
+
+
 def _journal_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("plan", nargs="?", default="", metavar="PLAN", help="show this one step by step")
     to.add_argument("-o", "--output", choices=("table", "json"), default="table", help="format")
@@ -354,6 +431,8 @@ COMMANDS = (
     Command(
         "apply labels", "nodes into their load-balancer pools", run_apply_labels, _apply_labels_arguments
     ),
+    Command("plan join", "a host becomes a node", run_plan_join, _plan_join_arguments),
+    Command("apply join", "a host becomes a node", run_apply_join, _apply_join_arguments),
     Command("journal", "list what was done, or show one plan", run_journal, _journal_arguments),
     Command("resume", "go on with a plan that was cut short", run_resume, _resume_arguments),
     Command("undo", "take a plan back", run_undo, _undo_arguments),

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Protocol
 
 from axiom_tui.clients.kubernetes import connect
+from axiom_tui.clients.ssh_values import Interaction, LoginBanner, UnknownHostKey
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.fleet.oneshot import in_force, kubernetes_options
+from axiom_tui.model.checks import CheckState, standing_fails
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
+from axiom_tui.model.secret import Secret
 from axiom_tui.model.times import clock
 from axiom_tui.plans import proposal as proposals
 from axiom_tui.plans.description import describe
@@ -33,6 +38,7 @@ from axiom_tui.plans.events import (
     StepStarted,
     Waiting,
 )
+from axiom_tui.plans.join_choice import JoinChoice
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.proposal import Means, Proposal
 from axiom_tui.plans.step import CancelToken, Plan
@@ -49,6 +55,42 @@ class Labels:
     nodes: tuple[str, ...] = ()
     pool: str | None = None
 
+    def propose(self, means: Means) -> Proposal:
+        return proposals.propose_labels(means, self.nodes or None, self.pool)
+
+
+class Asked(Protocol):
+    """What is to be planned: `Labels` or `Join`."""
+
+    def propose(self, means: Means) -> Proposal:
+        """Look and plan. Raises AxiomError if it cannot be planned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Join a host to the cluster."""
+
+    choice: JoinChoice
+
+    def propose(self, means: Means) -> Proposal:
+        from axiom_tui.plans.join_proposal import checks, facts_of, propose_join
+
+        facts = facts_of(means, self.choice)
+        found = checks(means, self.choice, facts)
+        for check in found:
+            if check.state is not CheckState.PASS:
+                print(f"{check.state}: {check.sentence} {check.remedy}".rstrip(), file=sys.stderr)
+        fails = standing_fails(found, self.choice.overridden)
+        if fails:
+            rules = ", ".join(check.rule for check in fails)
+            overridable = [check.rule for check in fails if check.overridable]
+            remedy = "Mend what is said above."
+            if overridable:
+                remedy += f" Or override by name: {' '.join(f'--override {rule}' for rule in overridable)}."
+            raise fail(ProblemKind.INVALID, f"{self.choice.name} can't join: {rules} failed.", remedy)
+        return propose_join(means, self.choice, facts)
+
 
 @dataclass(frozen=True, slots=True)
 class Consent:
@@ -59,10 +101,10 @@ class Consent:
     wait: float = 0.0
 
 
-def show_plan(settings: Settings, labels: Labels, output: str) -> int:
+def show_plan(settings: Settings, asked: Asked, output: str) -> int:
     """Print the plan and do nothing."""
     with _means(settings) as means:
-        plan = _propose(means, labels).plan
+        plan = asked.propose(means).plan
     if output == "json":
         print(json.dumps(_document(plan), indent=2, ensure_ascii=False))
     else:
@@ -70,10 +112,10 @@ def show_plan(settings: Settings, labels: Labels, output: str) -> int:
     return DONE
 
 
-def apply(settings: Settings, labels: Labels, consent: Consent) -> int:
+def apply(settings: Settings, asked: Asked, consent: Consent) -> int:
     """Make the plan, ask, and run it."""
     with _means(settings) as means:
-        return _run(_propose(means, labels), consent)
+        return _run(asked.propose(means), consent)
 
 
 def resume(settings: Settings, plan_id: str, consent: Consent) -> int:
@@ -117,18 +159,50 @@ def show_journal(plan_id: str, output: str) -> int:
     return DONE
 
 
+class Console(Interaction):
+    """Asks on the terminal. Without one nothing is accepted and no secret is given."""
+
+    def login_banner(self, banner: LoginBanner) -> None:
+        print(banner.text, file=sys.stderr, flush=True)
+
+    def confirm_host_key(self, unknown: UnknownHostKey) -> bool:
+        if not sys.stdin.isatty():
+            return False
+        print(
+            f"Nobody vouches for the host key of {unknown.host}: {unknown.key_type} {unknown.fingerprint}\n"
+            f"Compare it with what this prints on the provider's console: {unknown.command}",
+            file=sys.stderr,
+        )
+        return input("Is it the same? Type yes: ").strip().lower() == "yes"
+
+    def passphrase(self, key_file: Path, again: bool) -> Secret | None:
+        return _secret(f"Passphrase of {key_file}", again)
+
+    def password(self, user: str, host: str, again: bool) -> Secret | None:
+        return _secret(f"Password of {user} on {host}", again)
+
+    def sudo_password(self, user: str, host: str, again: bool) -> Secret | None:
+        return _secret(f"Password that sudo asks {user} for on {host}", again)
+
+
+def _secret(prompt: str, again: bool) -> Secret | None:
+    """Read a secret from the terminal, unseen; None without a terminal or for nothing typed."""
+    if not sys.stdin.isatty():
+        return None
+    import getpass
+
+    text = getpass.getpass(f"{prompt}{' (the one before was refused)' if again else ''}: ")
+    return Secret(text) if text else None
+
+
 @contextmanager
 def _means(settings: Settings) -> Iterator[Means]:
     chosen = in_force(settings)
     client = connect(kubernetes_options(chosen))
     try:
-        yield Means(client, chosen)
+        yield Means(client, chosen, Console())
     finally:
         client.disconnect()
-
-
-def _propose(means: Means, labels: Labels) -> Proposal:
-    return proposals.propose_labels(means, labels.nodes or None, labels.pool)
 
 
 def _run(proposal: Proposal, consent: Consent) -> int:

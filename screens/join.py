@@ -217,7 +217,7 @@ def _line(row: Row) -> str:
     if device.authorized is False:
         what.append("waits for approval")
     if not device.visible_here:
-        what.append("not visible from here")
+        what.append("not seen from here")
     if device.has_ssh:
         what.append("Tailscale SSH")
     return visible_text(f"{device.name or device.host_name}  ({', '.join(part for part in what if part)})")

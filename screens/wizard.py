@@ -6,6 +6,7 @@ resumed or undone from the journal enters at Plan. Leaving is safe at any point,
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from axiom_tui.app import AxiomApp
     from axiom_tui.fleet.session import Session
     from axiom_tui.plans.proposal import Proposal
+
+log = logging.getLogger(__name__)
 
 STAGES = ("choose", "check", "plan", "apply", "result")
 
@@ -416,6 +419,11 @@ class WizardScreen(Screen[None]):
                 checks, proposal = prepare(session)
             except AxiomError as error:
                 return Prepared((), None, error.problem)
+            except Exception as error:
+                # A defect of ours must not leave the page waiting.
+                log.exception("preparing a plan")
+                text = f"axiom-tui itself failed while it looked: {type(error).__name__}."
+                return Prepared((), None, Problem.defect(text))
             return Prepared(checks, proposal)
 
         if not self._app.in_background(ask, self._prepared):
@@ -452,15 +460,15 @@ class WizardScreen(Screen[None]):
 
     def on_told(self, message: Told) -> None:
         event, progress = message.event, self._progress
-        log = self.query_one("#output", RichLog)
+        output = self.query_one("#output", RichLog)
         match event:
             case StepStarted():
                 progress.states[event.index] = StepState.RUNNING
                 progress.began[event.index], progress.until[event.index] = event.at, event.until
                 progress.waiting = ""
-                log.write(visible_lines(f"▶ {event.title}"))
+                output.write(visible_lines(f"▶ {event.title}"))
             case Output():
-                log.write(visible_lines(f"  {event.line}"))
+                output.write(visible_lines(f"  {event.line}"))
             case Waiting():
                 moment = now()
                 progress.waiting = (
@@ -468,17 +476,17 @@ class WizardScreen(Screen[None]):
                     f"until {event.until.astimezone():%H:%M:%S}."
                 )
             case StepOverdue():
-                log.write("  The step's deadline is over; it was asked to end.")
+                output.write("  The step's deadline is over; it was asked to end.")
             case StepFinished():
                 progress.states[event.index] = event.result.state
                 progress.took[event.index] = event.result.seconds
                 progress.waiting = ""
                 if event.result.problem is not None:
-                    log.write(visible_lines(f"✗ {event.result.problem}"))
+                    output.write(visible_lines(f"✗ {event.result.problem}"))
             case PlanChanged():
-                log.write(visible_lines(event.why))
+                output.write(visible_lines(event.why))
                 for text in event.difference:
-                    log.write(visible_lines(f"  {text}"))
+                    output.write(visible_lines(f"  {text}"))
                 self._changed(event)
             case PlanFinished():
                 self._finished(event.result)
