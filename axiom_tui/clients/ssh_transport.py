@@ -83,7 +83,7 @@ class Reply:
 
 
 class _Heard(Packetizer):
-    """Remembers what the host said first, and when it was last heard."""
+    """Remembers what the host said first, and when it was last heard; closes without complaint."""
 
     heard = 0.0
     greeting = b""
@@ -95,6 +95,12 @@ class _Heard(Packetizer):
         data: bytes = super()._read_timeout(timeout)  # type: ignore[misc]
         self.greeting += data
         return data
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except SshFailure:
+            return  # over a jump host closing means to send, and what was sent over may be gone first
 
     def read_message(self) -> Any:
         message = super().read_message()
@@ -308,7 +314,7 @@ class Transport(paramiko.Transport):
             try:
                 close()
             except SshFailure:
-                continue  # over a jump host closing means to send, and what was sent over may be gone first
+                continue  # as in _Heard.close
 
     def _start_watch(self) -> None:
         self.packetizer.heard = time.monotonic()  # type: ignore[attr-defined]
