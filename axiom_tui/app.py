@@ -369,7 +369,7 @@ class AxiomApp(App[int]):
             binding = active.binding
             if binding.description and binding.action not in NOT_IN_HELP:
                 what = binding.tooltip if binding.system and binding.tooltip else binding.description
-                _, names = lines.setdefault(binding.action, (what[:1].lower() + what[1:], []))
+                _, names = lines.setdefault(binding.action, (what, []))
                 names.append(self.get_key_display(binding))
         keys = [(" ".join(dict.fromkeys(names)), what) for what, names in lines.values()]
         text = getattr(screen, "HELP", None) or ""

@@ -93,10 +93,12 @@ class ExposureScreen(FleetScreen):
     HELP = (
         "Each Service of type LoadBalancer as K3s' servicelb serves it: the pool that its label asks for, "
         "the nodes that host it by servicelb's own rule, and the addresses that it publishes. ▲ public can "
-        "be reached from the internet, ● tailnet only from inside. l opens the label wizard."
+        "be reached from the internet, ● tailnet only from inside. enter opens the label wizard for the "
+        "nodes of the Service, l for all that are wrong."
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "label_nodes", "label its nodes"),
         Binding("l", "app.wizard('labels')", "labels"),
         Binding("slash", "filter", "filter", key_display="/"),
         Binding("c", "copy", "copy"),
@@ -152,6 +154,9 @@ class ExposureScreen(FleetScreen):
             self.notify("Copied the published addresses.")
 
     def on_fleet_table_selected(self) -> None:
+        self.action_label_nodes()
+
+    def action_label_nodes(self) -> None:
         item = self.table.cursor_row
         app: AxiomApp = self.app  # type: ignore[assignment]
         if item is not None:

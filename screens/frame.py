@@ -19,6 +19,7 @@ from axiom_tui.model.cells import Cell
 from axiom_tui.model.fleet import Fleet
 from screens.widgets.cells import Span, visible_lines, visible_text
 from screens.widgets.columns import Column
+from screens.widgets.fleet_table import FleetTable
 
 if TYPE_CHECKING:
     from axiom_tui.app import AxiomApp
@@ -76,9 +77,9 @@ def keys_of(screen: Screen[Any]) -> list[ActiveBinding]:
     for key, active in screen.active_bindings.items():
         if not active.enabled:
             continue
-        own = next((item for item in screen._bindings.key_to_bindings.get(key, ()) if item.show), None)
-        if own is not None and not active.binding.show:
-            active = active._replace(binding=own)
+        if isinstance(active.node, FleetTable):
+            own = next((item for item in screen._bindings.key_to_bindings.get(key, ()) if item.show), None)
+            active = active._replace(binding=own or active.binding)
         found.append(active)
     return found
 
