@@ -140,8 +140,12 @@ def test_the_plan_in_words(cluster: Simulated) -> None:
     end = "--overwrite --field-manager=axiom-tui"
     assert plan.steps[0].commands == (f"{prefix} m-o-1 {ENABLE_LABEL}- {POOL_LABEL}- {end}",)
     assert plan.steps[1].commands == (f"{prefix} wall-a-3 {ENABLE_LABEL}=true {POOL_LABEL}=external {end}",)
-    assert plan.steps[0].title == ("Take M-O-1 out of the load balancer (before: enablelb=true, lbpool=internal)")
-    assert plan.steps[1].title == "Put WALL-A-3 into the pool external (before: enablelb=true, lbpool=internal)"
+    assert plan.steps[0].title == (
+        "Take M-O-1 out of the load balancer (before: enablelb=true, lbpool=internal)"
+    )
+    assert (
+        plan.steps[1].title == "Put WALL-A-3 into the pool external (before: enablelb=true, lbpool=internal)"
+    )
     assert plan.steps[2].title == "Put WALL-A-4 into the pool internal (before: no load-balancer labels)"
     config = plan.steps[5]
     assert "SSH" in config.unavailable
@@ -250,7 +254,10 @@ def test_a_node_changed_between_plan_and_apply_shows_the_difference(cluster: Sim
     result, events = apply(client, plan, state, recompute=lambda: planned(client))
     assert result.outcome is Outcome.CHANGED
     (changed,) = [event for event in events if isinstance(event, PlanChanged)]
-    assert "no longer: Put WALL-A-4 into the pool internal (before: no load-balancer labels)" in changed.difference
+    assert (
+        "no longer: Put WALL-A-4 into the pool internal (before: no load-balancer labels)"
+        in changed.difference
+    )
     assert cluster.pools() == before
     assert not result.journalled
 
