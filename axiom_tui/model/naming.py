@@ -90,6 +90,6 @@ def host_name_fault(name: str) -> str | None:
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts ``wall-a-2`` before ``wall-a-10``."""
     return tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
         for part in re.findall(r"[0-9]+|[^0-9]+", name.lower())
     )
