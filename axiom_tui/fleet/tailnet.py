@@ -94,7 +94,10 @@ class TailnetView:
     def _publish(self) -> None:
         moment = now()
         local = (self._with_ping(device, moment) for device in self._local)
-        seen = (self._self_state, merge(local, self._control))
+        # A device that looks as before stays the same object, so that the join sees at a glance what changed.
+        before = {device.id: device for device in self._published[1]}
+        merged = ((before.get(device.id), device) for device in merge(local, self._control))
+        seen = (self._self_state, tuple(old if old == device else device for old, device in merged))
         if seen == self._published:
             return
         self._published, self._published_at = seen, time.monotonic()

@@ -8,7 +8,7 @@ that a fleet of thousands costs little when one node changes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -47,14 +47,15 @@ def join(
     old_rows = {row.key: row for row in old.rows}
     rows: list[Row] = []
     subjects = {}
-    for subject in _subjects(seen, context):
+    for subject in _subjects(seen, context, old.subjects):
         subjects[subject.key] = subject
         row = old_rows.get(subject.key)
-        if row is None or old.subjects[subject.key] != subject or _is_over(row.recheck_at, now):
+        before = old.subjects.get(subject.key)
+        changed = subject is not before and subject != before
+        if row is None or changed or _is_over(row.recheck_at, now):
             row = _row(subject, context)
         rows.append(row)
-    if len(rows) != len(old.rows) or any(one is not two for one, two in zip(rows, old.rows, strict=False)):
-        rows.sort(key=fleet_order)
+    rows = _in_order(rows, old_rows)
     found = [finding for row in rows for finding in row.findings]
     found.extend(fleet_findings(rows, seen, rules))
     return Joined(
@@ -70,6 +71,19 @@ def fleet_order(row: Row) -> tuple[int, int, tuple[tuple[int, int, str], ...]]:
     """Servers first, then agents, then devices that are no node; by number within each."""
     kind = 2 if row.node is None else int(row.role is not Role.SERVER)
     return (int(row.node is None), kind, natural_key(row.name))
+
+
+def _in_order(rows: list[Row], before: Mapping[str, Row]) -> list[Row]:
+    """The rows in fleet order: in that of the rows ``before`` where nothing that decides it has changed."""
+
+    def keeps_its_place(row: Row) -> bool:
+        old = before.get(row.key)
+        return old is row or (old is not None and fleet_order(old) == fleet_order(row))
+
+    if len(rows) == len(before) and all(map(keeps_its_place, rows)):
+        by_key = {row.key: row for row in rows}
+        return [by_key[key] for key in before]
+    return sorted(rows, key=fleet_order)
 
 
 def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> dict[str, TailnetDevice]:
@@ -97,7 +111,8 @@ def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> di
     return matched
 
 
-def _subjects(seen: Observation, context: Context) -> list[Subject]:
+def _subjects(seen: Observation, context: Context, old: Mapping[str, Subject]) -> Iterator[Subject]:
+    """The subjects of all rows; one whose parts are the very same as in ``old`` is taken from there."""
     rules, server = context.rules, context.server_version
     matched = match_devices(seen.nodes, seen.devices)
     claims = defaultdict(list)
@@ -105,53 +120,56 @@ def _subjects(seen: Observation, context: Context) -> list[Subject]:
         if device.host_name:
             claims[fold(device.host_name)].append(device)
     tailnet_known, cluster_known = seen.tailnet is not None, bool(seen.nodes)
-    subjects = []
     for node in seen.nodes:
-        own = matched.get(node.name)
+        own, usage = matched.get(node.name), seen.usage.get(node.name)
+        twins = _twins(claims.get(fold(node.name), ()), own, rules)
+        before = old.get(node.name)
+        if (
+            before is not None
+            and (before.node is node and before.device is own and before.usage is usage)
+            and (before.tailnet_known is tailnet_known and before.twins == twins)
+        ):
+            yield before
+            continue
         role = rules.role_of(node, own) or Role.AGENT
         kubelet = Version.parse(node.kubelet_version)
-        subjects.append(
-            Subject(
-                key=node.name,
-                name=rules.naming.display(node.name),
-                node=node,
-                device=own,
-                usage=seen.usage.get(node.name),
-                role=role,
-                place=rules.place_of(node.name, own),
-                pool_wanted=rules.pools.wanted(node, role),
-                minors_behind=minors_behind(kubelet, server) if kubelet and server else None,
-                twins=_twins(claims.get(fold(node.name), ()), own, rules),
-                tailnet_known=tailnet_known,
-                cluster_known=cluster_known,
-            )
+        yield Subject(
+            key=node.name,
+            name=rules.naming.display(node.name),
+            node=node,
+            device=own,
+            usage=usage,
+            role=role,
+            place=rules.place_of(node.name, own),
+            pool_wanted=rules.pools.wanted(node, role),
+            minors_behind=minors_behind(kubelet, server) if kubelet and server else None,
+            twins=twins,
+            tailnet_known=tailnet_known,
+            cluster_known=cluster_known,
         )
     joined = {device.id for device in matched.values()}
     for device in seen.devices:
         if device.id in joined or not rules.is_meant_as_node(device):
             continue
-        subjects.append(
-            Subject(
-                key=f"device:{device.id}",
-                name=rules.naming.display(device.name or device.host_name),
-                node=None,
-                device=device,
-                usage=None,
-                role=rules.role_of(None, device),
-                place=rules.place_of(device.folded_name, device),
-                pool_wanted="",
-                minors_behind=None,
-                twins=(),
-                tailnet_known=tailnet_known,
-                cluster_known=cluster_known,
-            )
+        yield Subject(
+            key=f"device:{device.id}",
+            name=rules.naming.display(device.name or device.host_name),
+            node=None,
+            device=device,
+            usage=None,
+            role=rules.role_of(None, device),
+            place=rules.place_of(device.folded_name, device),
+            pool_wanted="",
+            minors_behind=None,
+            twins=(),
+            tailnet_known=tailnet_known,
+            cluster_known=cluster_known,
         )
-    return subjects
 
 
 def _twins(claims: Sequence[TailnetDevice], own: TailnetDevice | None, rules: Rules) -> tuple[str, ...]:
     """Names of other devices, meant as nodes, that claim the same host name."""
-    if own is None:
+    if own is None or (len(claims) == 1 and claims[0] is own):
         return ()
     return tuple(
         sorted(

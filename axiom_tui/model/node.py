@@ -1,7 +1,8 @@
 """What Kubernetes knows: nodes, pods, Services, PriorityClasses, and how they are used.
 
 Values are flat and hold only what is shown or decided upon. They are msgspec Structs, since a fleet may
-have thousands of them and they are made from the wire on every change.
+have thousands of them and they are made from the wire on every change; ``gc=False``, since they can be in
+no cycle, and the garbage collector would stop the screen for as long as it looks through them all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ETCD_LABEL = "node-role.kubernetes.io/etcd"
 NODE_ARGS_ANNOTATION = "k3s.io/node-args"
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, gc=False):
     """A node condition; ``status`` is ``True``, ``False`` or ``Unknown``, ``since`` its last transition."""
 
     type: str
@@ -32,7 +33,7 @@ class Condition(msgspec.Struct, frozen=True):
     since: datetime | None = None
 
 
-class Taint(msgspec.Struct, frozen=True):
+class Taint(msgspec.Struct, frozen=True, gc=False):
     key: str
     effect: str
     value: str = ""
@@ -41,7 +42,7 @@ class Taint(msgspec.Struct, frozen=True):
         return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Kubernetes node. ``cpu`` is in cores, ``memory`` in bytes, both allocatable."""
 
     name: str
@@ -78,7 +79,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return CONTROL_PLANE_LABEL in self.labels or ETCD_LABEL in self.labels
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True):
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A pod, with only what the fleet shows: where it runs, how it is, and how important it is."""
 
     namespace: str
@@ -97,14 +98,14 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     deleting: bool = False
 
 
-class ServicePort(msgspec.Struct, frozen=True):
+class ServicePort(msgspec.Struct, frozen=True, gc=False):
     port: int
     protocol: str = "TCP"
     name: str = ""
     node_port: int = 0
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
+class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Service; ``ingress_ips`` is what its status publishes."""
 
     namespace: str
@@ -128,7 +129,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.namespace}/{self.name}"
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Names that lead to addresses: an Ingress, or a Gateway of the Gateway API."""
 
     kind: str
@@ -138,7 +139,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ips: tuple[str, ...] = ()
 
 
-class DaemonSet(msgspec.Struct, frozen=True, kw_only=True):
+class DaemonSet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A DaemonSet with what tells servicelb's work: its node selector and its labels."""
 
     namespace: str
@@ -149,7 +150,7 @@ class DaemonSet(msgspec.Struct, frozen=True, kw_only=True):
     ready: int = 0
 
 
-class PriorityClass(msgspec.Struct, frozen=True, kw_only=True):
+class PriorityClass(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     value: int
     global_default: bool = False
@@ -158,7 +159,7 @@ class PriorityClass(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime | None = None
 
 
-class NodeUsage(msgspec.Struct, frozen=True):
+class NodeUsage(msgspec.Struct, frozen=True, gc=False):
     """What metrics-server measured: ``cpu`` in cores, ``memory`` in bytes."""
 
     cpu: float
@@ -166,7 +167,7 @@ class NodeUsage(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Kubernetes event about one object, newest time first known."""
 
     kind: str

@@ -26,7 +26,7 @@ class PathKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Latency(msgspec.Struct, frozen=True):
+class Latency(msgspec.Struct, frozen=True, gc=False):
     """Disco ping times of one device in milliseconds, oldest first; None is a ping that got no answer."""
 
     samples: tuple[float | None, ...] = ()
@@ -37,7 +37,7 @@ class Latency(msgspec.Struct, frozen=True):
         return self.samples[-1] if self.samples else None
 
 
-class TailnetDevice(msgspec.Struct, frozen=True, kw_only=True):
+class TailnetDevice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device of the tailnet, as the local API sees it, completed by the control API where it is asked.
 
     ``None`` means "not known from here", never "no".
