@@ -32,6 +32,7 @@ class FilterLine(Horizontal):
         super().__init__()
         self.filter = Filter()
         self._hidden, self._marked, self._faults_only = 0, 0, False
+        self._said = ""
 
     def compose(self) -> ComposeResult:
         yield Label("/", id="filter-sign")
@@ -105,5 +106,8 @@ class FilterLine(Horizontal):
             parts.append("faults only")
         if self._hidden:
             parts.append(f"{self._hidden:,} rows hidden (esc shows all)")
-        self.query_one("#filter-state", Label).update(Content("  " + " · ".join(parts)))
+        said = "  " + " · ".join(parts)
+        if said != self._said:  # an update lays the whole screen out anew, and this is asked at every change
+            self._said = said
+            self.query_one("#filter-state", Label).update(Content(said))
         self.display = bool(parts) or self.query_one(Input).display
