@@ -30,7 +30,7 @@ from axiom_tui.clients.kubernetes import (
     WatchEvent,
     connect,
 )
-from axiom_tui.fleet.source import Sink, Source
+from axiom_tui.fleet.source import Sink, Source, backoff
 from axiom_tui.model.fleet import Cluster, Observation
 from axiom_tui.model.node import DaemonSet, Node, Pod, PriorityClass, Route, Service
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
@@ -225,6 +225,9 @@ class WatchedSource(KubernetesSource, Generic[T]):
             self._lost(error)
         else:
             self._steady()
+            if time.monotonic() - opened < STEADY:
+                # A server on its way down, or a proxy, ends watches at once: never ask it without a pause.
+                self.pause(backoff(1))
 
     def _list(self, client: KubernetesClient) -> None:
         listing = client.list(self._resource, label_selector=self._label_selector)

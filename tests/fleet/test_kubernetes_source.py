@@ -21,6 +21,7 @@ from axiom_tui.model.fleet import Observation, SourceState, SourceStatus
 from axiom_tui.model.node import Node
 from axiom_tui.model.problem import ProblemKind
 from tests.clients.simulated_cluster import NAMES, SimulatedCluster, node, simulated_cluster
+from tests.clients.wire_server import http, http_json, serving
 
 #: Sources of what every K3s has; others may be off.
 ALWAYS_THERE = ("api", "nodes", "pods", "services", "daemonsets", "priorityclasses", "metrics")
@@ -397,3 +398,46 @@ def test_a_burst_of_events_is_handed_over_once(cluster: SimulatedCluster) -> Non
         assert len(sink.edits) == 1
         seen = sink.edits[0](Observation())
         assert {item.labels["n"] for item in seen.nodes if item.name == "wall-a-1"} == {"49"}
+
+
+class Pausing(WatchedSource[Node]):
+    """Remembers its pauses."""
+
+    pauses: tuple[float, ...] = ()
+
+    def pause(self, seconds: float) -> None:
+        self.pauses += (seconds,)
+        super().pause(seconds)
+
+
+def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+    """Without an error there is nothing to back off from: it was asked thousands of times a second."""
+    enough = threading.Event()
+    watches: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        if b"watch=true" not in request:
+            return http_json({"kind": "NodeList", "metadata": {"resourceVersion": "5"}, "items": []})
+        watches.append(request)
+        if len(watches) >= 5:
+            enough.set()
+        return http("")
+
+    with serving(answer) as server:
+        names = {"cluster": "axiom", "user": "anna"}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "axiom", "cluster": {"server": server.url}}],
+            "users": [{"name": "anna", "user": {}}],
+            "contexts": [{"name": "axiom", "context": names}],
+            "current-context": "axiom",
+        }
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(yaml.safe_dump(config))
+        options, sink = KubernetesOptions((kubeconfig,)), Sink()
+        source = Pausing("nodes", sink, Connection(options, cluster_of(options)), NODES, put)
+        with running((source,)):
+            assert enough.wait(20)
+        assert len(source.pauses) >= len(watches) - 1
+        assert min(source.pauses) > 0
