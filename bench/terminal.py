@@ -83,6 +83,12 @@ class Program:
                     raise RuntimeError(f"no {pattern!r} after {deadline - left:.1f} s; last: {said!r}")
                 self._news.wait(left)
 
+    def wait_for_bytes(self, size: int, deadline: float = 60.0) -> None:
+        """Wait until so many bytes were written since the start."""
+        with self._news:
+            if not self._news.wait_for(lambda: len(self._written) >= size or self._closed, deadline):
+                raise RuntimeError(f"only {len(self._written)} bytes after {deadline:g} s")
+
     def ended(self, deadline: float = 10.0) -> float:
         """Wait for its end; the moment. Raises RuntimeError when it does not come."""
         try:
