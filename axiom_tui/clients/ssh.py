@@ -83,6 +83,7 @@ class SshConnection:
         self._options = options
         self._interaction = interaction
         self._cancelled = threading.Event()
+        self._closed = False
         self._sudo_lock = threading.Lock()
         self._elevation: Elevation | None = None
         self._sudo_password: Secret | None = None
@@ -218,6 +219,7 @@ class SshConnection:
 
     def close(self) -> None:
         """Log out; twice does no harm. Commands that still run are ended."""
+        self._closed = True
         self._opened.close()
 
     def __enter__(self) -> SshConnection:
@@ -325,7 +327,8 @@ class SshConnection:
 
     def _was_lost(self, title: str, seconds: float) -> AxiomError:
         transport = self._opened.transport
-        why = transport.lost or readable(transport.farewell) or "the host closed it"
+        closed = "it was closed here" if self._closed else "the host closed it"
+        why = transport.lost or readable(transport.farewell) or closed
         return fail(
             ProblemKind.UNREACHABLE,
             f"The connection to {self.host} was lost during `{title}`, after {seconds:.0f} s: {why}.",

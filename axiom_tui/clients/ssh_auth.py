@@ -70,6 +70,7 @@ class Login:
         self._tried: list[str] = []
         self._unusable: list[str] = []
         self._said = ""
+        self._until = datetime.now(UTC)  # when the attempt that goes on is given up
 
     def log_in(self, transport: Transport) -> bool:
         """Log in over a fresh connection. False: the host closed it, and there is more to try on a new one.

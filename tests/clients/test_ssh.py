@@ -217,18 +217,28 @@ def test_a_host_that_closes(options: SshOptions, greeting: bytes) -> None:
     assert "closed the connection before the login" in problem.sentence
 
 
-def test_a_handshake_that_stops_leaves_no_timer_behind(options: SshOptions) -> None:
+def test_a_handshake_that_stops_leaves_no_timer_behind(options: SshOptions, pool: ThreadPoolExecutor) -> None:
     # paramiko's timer is no daemon: left alone it holds the whole process until it fires.
+    def timers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
     def serve(connection: socket.socket) -> None:
         connection.sendall(b"SSH-2.0-stuck\r\n")
 
+    cancelled = threading.Event()
     with listening(serve) as port:
-        problem = problem_of(
-            lambda: connect(target(port), replace(options, banner_timeout=0.4, auth_timeout=0.4))
-        )
+        slow = replace(options, auth_timeout=600)
+        future = pool.submit(problem_of, lambda: connect(target(port), slow, cancelled=cancelled))
+        wait_until(timers, "the handshake's begin")
+        cancelled.set()
+        assert future.result(20).kind is ProblemKind.CANCELLED
+    wait_until(lambda: not timers(), "the end of paramiko's timer")
+
+
+def test_a_handshake_that_stops_is_said(options: SshOptions) -> None:
+    with listening(lambda connection: connection.sendall(b"SSH-2.0-stuck\r\n")) as port:
+        problem = problem_of(lambda: connect(target(port), replace(options, auth_timeout=0.4)))
     assert problem.kind is ProblemKind.TIMED_OUT
-    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-    wait_until(lambda: not any(timer.is_alive() for timer in timers), "the end of paramiko's timers")
 
 
 def test_a_connect_can_be_cancelled_while_the_host_is_silent(

@@ -50,6 +50,7 @@ dave ALL=(ALL:ALL) NOPASSWD: ALL
 # As on cloud images: a general rule with a password, and a later one without.
 bob ALL=(ALL:ALL) ALL
 bob ALL=(ALL:ALL) NOPASSWD: ALL
+@includedir /etc/sudoers.d
 """
 
 _CONFIG = """Port {port}

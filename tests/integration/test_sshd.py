@@ -565,6 +565,19 @@ def test_a_password_that_changes_meanwhile(server: Sshd, options: SshOptions) ->
     assert not (server.root / "srv" / "eaten").exists()
 
 
+def test_a_sudo_that_asks_no_longer_gets_no_password(server: Sshd, options: SshOptions) -> None:
+    rules = server.data / "sudoers.d" / "alice"
+    with connect(target(server), options, Passwords(PASSWORD)) as connected:
+        connected.check_sudo()
+        rules.write_text("alice ALL=(ALL:ALL) NOPASSWD: ALL\n")
+        rules.chmod(0o440)
+        try:
+            done = connected.sudo("cat", stdin=b"payload\n", deadline=60)
+        finally:
+            rules.unlink()
+    assert done.stdout == b"payload\n"
+
+
 def test_nobody_gives_the_password(server: Sshd, options: SshOptions) -> None:
     with connect(target(server), options) as connected:
         problem = problem_of(connected.check_sudo)
