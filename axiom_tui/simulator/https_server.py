@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from axiom_tui.simulator.faults import Faults
-from axiom_tui.simulator.loopback import linger, listen, reset, server_context, subject
+from axiom_tui.simulator.loopback import hold, linger, listen, reset, server_context, subject
 from axiom_tui.simulator.pki import Authority, KeyPair
 
 _HANDSHAKE_SECONDS = 10.0
@@ -87,6 +87,7 @@ class HttpsServer:
         self._wake = wake
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
+        self._held: socket.socket | None = None  # keeps the port ours while nothing listens at it
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._stopping = threading.Event()
         self._changed = threading.Condition()
@@ -111,10 +112,12 @@ class HttpsServer:
         self._stopping.set()
         self._forget_faults()
         with self._lock:
-            listener, self._listener = self._listener, None
+            sockets = (self._listener, self._held)
+            self._listener = self._held = None
             threads = list(self._connections.values())
-        if listener:
-            listener.close()
+        for listener in sockets:
+            if listener:
+                listener.close()
         self._ring()
         self._reset_connections(gently=True)
         self._notice()
@@ -159,9 +162,11 @@ class HttpsServer:
             listener = self._listener
             if refuse and listener:
                 listener.close()
-                self._listener = None
+                self._listener, self._held = None, hold(self.port)
             elif not refuse and not listener:
-                self._listener = listen(self.port)
+                if self._held:
+                    self._held.close()
+                self._listener, self._held = listen(self.port), None
         self._ring()
         if refuse:
             self._reset_connections(gently=False)

@@ -57,6 +57,18 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def hold(port: int) -> socket.socket | None:
+    """A socket that keeps a port of 127.0.0.1 and refuses every connection; None if somebody was faster."""
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        holder.close()
+        return None
+    return holder
+
+
 def linger(connection: socket.socket) -> None:
     """Make the close of a connection a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
