@@ -66,8 +66,8 @@ def measure(*, quick: bool = False) -> Chapter:
         peer = _move(stock, [bare.row_name(number) for number in range(NODES)], keys)
     return Chapter(
         f"The Nodes screen with {NODES:,} nodes, {CHURN} changes a second",
-        "Real pty of 120x40, real sockets to the embedded Axiom with both Tailscale APIs; cursor keys at random"
-        f" moments, {keys} of them, half of which scroll. The peer is a DataTable of {NODES:,} rows, {CHURN}"
+        "Real pty of 120x40, real sockets to the embedded Axiom with both Tailscale APIs; cursor keys at"
+        f" random moments, {keys} of them, half of which scroll. The peer is a DataTable of {NODES:,} rows, {CHURN}"
         " changed cells a second, and nothing else to do.",
         (
             Figure(

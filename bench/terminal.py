@@ -47,8 +47,11 @@ class Program:
             start_new_session=True,
         )
         os.close(slave)
+        self._gone_at = 0.0
         self._reader = threading.Thread(target=self._read, name="terminal", daemon=True)
+        self._waiter = threading.Thread(target=self._wait, name="end", daemon=True)
         self._reader.start()
+        self._waiter.start()
 
     @property
     def pid(self) -> int:
@@ -91,11 +94,10 @@ class Program:
 
     def ended(self, deadline: float = 10.0) -> float:
         """Wait for its end; the moment. Raises RuntimeError when it does not come."""
-        try:
-            self._process.wait(deadline)
-        except subprocess.TimeoutExpired as error:
-            raise RuntimeError(f"it did not end within {deadline:g} s") from error
-        return time.monotonic()
+        self._waiter.join(deadline)
+        if self._waiter.is_alive():
+            raise RuntimeError(f"it did not end within {deadline:g} s")
+        return self._gone_at
 
     def cpu(self) -> float:
         """CPU seconds of the process so far, all its threads, without its children."""
@@ -111,11 +113,15 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
+        if self._waiter.is_alive():
             self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        self._waiter.join()
         self._reader.join()
         os.close(self._master)
+
+    def _wait(self) -> None:
+        self._process.wait()  # without a time limit, since with one it would look only now and then
+        self._gone_at = time.monotonic()
 
     def _read(self) -> None:
         while True:
