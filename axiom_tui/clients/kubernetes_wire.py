@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
+import yaml
 
 from axiom_tui.model.lease import Lease
 from axiom_tui.model.node import (
@@ -30,6 +31,7 @@ from axiom_tui.model.node import (
     Service,
     ServicePort,
     Taint,
+    Toleration,
 )
 
 T = TypeVar("T")
@@ -198,10 +200,36 @@ class PodCondition(Wire, frozen=True):
     status: str
 
 
+class NodeField(Wire, frozen=True):
+    """What a DaemonSet ties its pod to a node by: ``metadata.name`` and the one name."""
+
+    key: str
+    values: tuple[str, ...] | None = None
+
+
+class NodeTerm(Wire, frozen=True):
+    match_fields: tuple[NodeField, ...] | None = None
+
+
+class NodeTerms(Wire, frozen=True):
+    node_selector_terms: tuple[NodeTerm, ...] | None = None
+
+
+class NodeAffinity(Wire, frozen=True):
+    required: NodeTerms | None = msgspec.field(
+        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
+    )
+
+
+class Affinity(Wire, frozen=True):
+    node_affinity: NodeAffinity | None = None
+
+
 class PodSpec(Wire, frozen=True):
     node_name: str = ""
     priority_class_name: str = ""
     priority: int | None = None
+    affinity: msgspec.Raw = msgspec.Raw()  # read only where it is needed
 
 
 class PodStatus(Wire, frozen=True):
@@ -226,7 +254,9 @@ def to_pod(wire: WirePod) -> Pod:
         namespace=intern(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
+        created=metadata.creation_timestamp,
         node=intern(spec.node_name),
+        wanted_node="" if spec.node_name else wanted_node(spec.affinity),
         phase=intern(status.phase),
         ready=any(item.type == "Ready" and item.status == "True" for item in status.conditions or ()),
         host_ip=intern(status.host_ip),
@@ -240,7 +270,48 @@ def to_pod(wire: WirePod) -> Pod:
     )
 
 
+_affinity: msgspec.json.Decoder[Affinity | None] = msgspec.json.Decoder(Affinity | None)
+
+
+def wanted_node(affinity: msgspec.Raw) -> str:
+    """The one node that a pod is tied to, as a DaemonSet's pod is; "" for none."""
+    found = _affinity.decode(affinity) if bytes(affinity) else None
+    terms = found.node_affinity.required if found and found.node_affinity else None
+    for term in (terms.node_selector_terms if terms else None) or ():
+        for item in term.match_fields or ():
+            if item.key == "metadata.name" and item.values:
+                return item.values[0]
+    return ""
+
+
 # -- Services, DaemonSets, PriorityClasses -------------------------------------------------------------
+
+#: Tolerations for the pods of K3s' servicelb, a YAML or JSON list (facts: k3s-and-backups.md, 2.1).
+TOLERATIONS_ANNOTATION = "svccontroller.k3s.cattle.io/tolerations"
+
+
+class WireToleration(Wire, frozen=True):
+    key: str | None = None
+    operator: str | None = None
+    value: str | None = None
+    effect: str | None = None
+
+
+def to_tolerations(text: str) -> tuple[Toleration, ...]:
+    """What the annotation says; nothing if it cannot be read: servicelb then leaves its pods as they are."""
+    try:
+        found = msgspec.convert(yaml.safe_load(text) or [], list[WireToleration])
+    except (yaml.YAMLError, msgspec.ValidationError):
+        return ()
+    return tuple(
+        Toleration(
+            key=item.key or "",
+            operator=item.operator or "Equal",
+            value=item.value or "",
+            effect=item.effect or "",
+        )
+        for item in found
+    )
 
 
 class WireServicePort(Wire, frozen=True):
@@ -299,6 +370,7 @@ def to_service(wire: WireService) -> Service:
         external_traffic_policy=spec.external_traffic_policy,
         ip_families=spec.ip_families or (),
         source_ranges=spec.load_balancer_source_ranges or (),
+        tolerations=to_tolerations((metadata.annotations or {}).get(TOLERATIONS_ANNOTATION, "")),
     )
 
 

@@ -11,14 +11,16 @@ from axiom_tui.model.node import Node, Route, Service, is_public_ip
 from axiom_tui.model.pools import POOL_LABEL, PoolPolicy, found_pool, public_ips
 from axiom_tui.model.servicelb import (
     Balancer,
+    Lines,
     Served,
-    after_labels,
     after_sync,
     balancers,
     is_allow_list_on,
-    relabelled,
+    label,
+    lines_of,
     serve,
     stale,
+    stand,
 )
 
 #: What external-dns reads, and what people write even without it.
@@ -69,7 +71,10 @@ class ServiceEffect:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a change of labels does. ``touched`` are the Services that must be synced for it to be whole."""
+    """What a change of labels does.
+
+    ``touched`` are the Services that must be synced for it to be whole, in the order in which the plan does.
+    """
 
     services: tuple[ServiceEffect, ...]
     warnings: tuple[Consequence, ...]
@@ -137,26 +142,24 @@ def effect_of(seen: Observation, changes: Changes, policy: PoolPolicy) -> Effect
     """Today against the time after the labels, and after the Services that need it were touched."""
     now = balancers(seen.services, seen.daemon_sets, seen.nodes)
     before = serve(seen.nodes, now, seen.pods)
-    nodes = relabelled(seen.nodes, changes)
-    labelled = after_labels(now, seen.nodes, nodes)
-    touched = stale(labelled, nodes)
-    names = {item.service.full_name for item in touched}
+    nodes, labelled, lines = label(seen.nodes, now, stand(seen.nodes, now, lines_of(seen.pods)), changes)
+    names = [item.service.full_name for item in stale(labelled, nodes)]
     synced = tuple(
         new if new.service.full_name in names else old
         for old, new in zip(labelled, after_sync(labelled, nodes), strict=True)
     )
-    after = serve(nodes, synced, seen.pods, before)
+    after = serve(nodes, synced, seen.pods, lines)
     effects = tuple(ServiceEffect(old, new) for old, new in zip(before, after, strict=True))
     warnings = (
         *_allow_list(seen.nodes, nodes),
         *_pools_emptied(seen.nodes, nodes, policy),
         *(warning for effect in effects for warning in _service(effect, nodes, policy)),
-        *_between(labelled, before, seen, nodes, names),
+        *_between(labelled, lines, seen, nodes, names),
     )
     return Effect(
         effects,
         tuple(sorted(warnings, key=lambda warning: -warning.severity)),
-        tuple(sorted(names)),
+        tuple(names),
     )
 
 
@@ -283,15 +286,15 @@ def _service(effect: ServiceEffect, nodes: Sequence[Node], policy: PoolPolicy) -
 
 def _between(
     labelled: Sequence[Balancer],
-    before: Sequence[Served],
+    lines: Lines,
     seen: Observation,
     nodes: Sequence[Node],
-    touched: set[str],
+    touched: Sequence[str],
 ) -> list[Consequence]:
     """What K3s does until the touched Services are synced: said, since it is a matter of seconds."""
     if not touched:
         return []
-    until = {item.service.full_name: item for item in serve(nodes, labelled, seen.pods, before)}
+    until = {item.service.full_name: item for item in serve(nodes, labelled, seen.pods, lines)}
     warnings = []
     for item in labelled:
         name = item.service.full_name

@@ -42,6 +42,22 @@ class Taint(msgspec.Struct, frozen=True, gc=False):
         return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
 
 
+class Toleration(msgspec.Struct, frozen=True, kw_only=True):
+    """Without a key it is about all taints, without an effect about all effects (Kubernetes' rule)."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+    def tolerates(self, taint: Taint) -> bool:
+        if self.effect not in ("", taint.effect):
+            return False
+        if self.operator == "Exists":
+            return self.key in ("", taint.key)
+        return self.key == taint.key and self.value == taint.value
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Kubernetes node. ``cpu`` is in cores, ``memory`` in bytes, both allocatable."""
 
@@ -80,12 +96,17 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A pod, with only what the fleet shows: where it runs, how it is, and how important it is."""
+    """A pod, with only what the fleet shows: where it runs, how it is, and how important it is.
+
+    ``wanted_node`` is set for a DaemonSet's pod that no node has taken yet: the one that it waits for.
+    """
 
     namespace: str
     name: str
     uid: str = ""
+    created: datetime | None = None
     node: str = ""
+    wanted_node: str = ""
     phase: str = ""
     ready: bool = False
     host_ip: str = ""
@@ -106,7 +127,8 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False):
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Service; ``ingress_ips`` is what its status publishes."""
+    """A Service; ``ingress_ips`` is what its status publishes, ``tolerations`` what servicelb's pods for it
+    are to tolerate by its annotation."""
 
     namespace: str
     name: str
@@ -123,6 +145,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     external_traffic_policy: str = "Cluster"
     ip_families: tuple[str, ...] = ()
     source_ranges: tuple[str, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
 
     @property
     def full_name(self) -> str:

@@ -6,24 +6,26 @@ A pure model of ``pkg/cloudprovider/servicelb.go`` (facts: k3s-and-backups.md, s
 * A DaemonSet gets its node selector when its Service is synced. When the first label appears, existing
   DaemonSets get ``enablelb=true`` alone: the pool is lost until the Service is synced again.
 * When the last label goes, existing DaemonSets keep their selector, so that no node matches any more.
+
+And of what Kubernetes does with the pods: one that runs keeps its host ports and is not driven off by a
+NoSchedule taint; those that wait for a port come in the order in which they began to wait. A DaemonSet whose
+selector changes makes all its pods anew, in the places that they have.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from msgspec.structs import replace as replace_struct
 
-from axiom_tui.model.node import DaemonSet, Node, Pod, Service, Taint
+from axiom_tui.model.node import DaemonSet, Node, Pod, Service, Taint, Toleration
 from axiom_tui.model.pools import ENABLE_LABEL, LABEL_PREFIX, POOL_LABEL
 
 SERVICE_NAME_LABEL = f"{LABEL_PREFIX}/svcname"
 SERVICE_NAMESPACE_LABEL = f"{LABEL_PREFIX}/svcnamespace"
 HAS_SELECTOR_LABEL = f"{LABEL_PREFIX}/nodeselector"
-TOLERATIONS_ANNOTATION = f"{LABEL_PREFIX}/tolerations"
 
 #: Tolerated by every svclb pod: what servicelb writes, and what every DaemonSet is given by Kubernetes.
 _TOLERATED = frozenset(
@@ -45,10 +47,14 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """servicelb's DaemonSet of one Service: ``selector`` is what it really selects by."""
+    """servicelb's DaemonSet of one Service: ``selector`` is what it really selects by.
+
+    ``renewed`` means that the selector has just changed: its pods are being made anew.
+    """
 
     service: Service
     selector: Mapping[str, str] = field(default_factory=dict)
+    renewed: bool = False
 
     @property
     def is_selecting(self) -> bool:
@@ -57,8 +63,9 @@ class Balancer:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One Service at one moment: the nodes that serve it, and the addresses that are published.
+    """One Service at one moment: the nodes that have a pod for it, and the addresses that are published.
 
+    ``nodes`` may be not Ready: their pods then serve nobody, and their addresses are not published.
     ``clashing`` are nodes that it selects but where another Service holds one of its ports.
     """
 
@@ -70,6 +77,37 @@ class Served:
     @property
     def pool(self) -> str:
         return self.service.labels.get(POOL_LABEL, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The Services at one node: those that have a pod there, and those that wait for it, the first first."""
+
+    hosted: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+Lines = Mapping[str, Line]  # by node
+
+
+def lines_of(pods: Iterable[Pod]) -> dict[str, Line]:
+    """Who has a svclb pod on which node, and who waits for one there."""
+    hosted: dict[str, list[str]] = {}
+    waiting: dict[str, list[tuple[datetime, str]]] = {}
+    for pod in pods:
+        if SERVICE_NAME_LABEL not in pod.labels:
+            continue
+        service = f"{pod.labels.get(SERVICE_NAMESPACE_LABEL, '')}/{pod.labels[SERVICE_NAME_LABEL]}"
+        if pod.node and not pod.deleting:
+            hosted.setdefault(pod.node, []).append(service)
+        elif pod.wanted_node and not pod.deleting:
+            waiting.setdefault(pod.wanted_node, []).append((pod.created or _EARLIEST, service))
+    return {
+        node: Line(
+            tuple(hosted.get(node, ())), tuple(service for _, service in sorted(waiting.get(node, ())))
+        )
+        for node in {*hosted, *waiting}
+    }
 
 
 def is_balanced(service: Service) -> bool:
@@ -132,13 +170,43 @@ def after_labels(
     if not is_noticed:
         return tuple(today)
     return tuple(
-        item if item.is_selecting else Balancer(item.service, {ENABLE_LABEL: "true"}) for item in today
+        item if item.is_selecting else replace(item, selector={ENABLE_LABEL: "true"}, renewed=True)
+        for item in today
     )
+
+
+def label(
+    nodes: Sequence[Node],
+    today: Sequence[Balancer],
+    lines: Lines,
+    changes: Mapping[str, Mapping[str, str | None]],
+) -> tuple[tuple[Node, ...], tuple[Balancer, ...], Lines]:
+    """Nodes, balancers and lines once the changes are made, one node after the other as they are given.
+
+    The order counts at the first label in the cluster alone: all nodes that have none yet are left then.
+    """
+    known = {node.name: node for node in nodes}
+    for count, (name, wanted) in enumerate(changes.items(), start=1):
+        changed = relabelled([known[name]] if name in known else [], {name: wanted})
+        if any(ENABLE_LABEL in node.labels and node.labels != known[name].labels for node in changed):
+            first = dict(list(changes.items())[:count])
+            noticed = relabelled(nodes, first)
+            rewritten = after_labels(today, nodes, noticed)
+            if any(item.renewed for item in rewritten):
+                lines = stand(noticed, rewritten, lines)
+                today = tuple(replace(item, renewed=False) for item in rewritten)
+            break
+    after = relabelled(nodes, changes)
+    return after, tuple(today), stand(after, today, lines)
 
 
 def after_sync(today: Sequence[Balancer], nodes: Sequence[Node]) -> tuple[Balancer, ...]:
     """The balancers once every Service has been synced (touched, or K3s restarted)."""
-    return tuple(Balancer(item.service, selector_when_synced(item.service, nodes)) for item in today)
+    synced = []
+    for item in today:
+        selector = selector_when_synced(item.service, nodes)
+        synced.append(Balancer(item.service, selector, renewed=selector != item.selector))
+    return tuple(synced)
 
 
 def stale(today: Sequence[Balancer], nodes: Sequence[Node]) -> tuple[Balancer, ...]:
@@ -146,40 +214,62 @@ def stale(today: Sequence[Balancer], nodes: Sequence[Node]) -> tuple[Balancer, .
     return tuple(item for item in today if item.selector != selector_when_synced(item.service, nodes))
 
 
+def stand(nodes: Sequence[Node], today: Sequence[Balancer], lines: Lines) -> dict[str, Line]:
+    """Who has a pod and who waits at each node, once Kubernetes has done its work on ``lines``.
+
+    Who has a pod keeps it, with its ports; then those that wait; then those that come now, the oldest
+    Service first (the order of ``today``).
+    """
+    result = {}
+    by_name = {item.service.full_name: item for item in today}
+    for node in nodes:
+        line = lines.get(node.name, Line())
+        selecting = {name: _admits(item, node) for name, item in by_name.items() if _selects(item, node)}
+
+        def stays(name: str, node: Node = node, selecting: Mapping[str, bool] = selecting) -> bool:
+            # A NoSchedule taint bars new pods alone, but of those that are made anew every one is new.
+            return name in selecting and (
+                selecting[name] or (not by_name[name].renewed and _suffers(by_name[name], node))
+            )
+
+        hosted = [name for name in line.hosted if stays(name)]
+        taken = {port for name in hosted for port in _host_ports(by_name[name])}
+        kept = [name for name in line.waiting if stays(name) and not by_name[name].renewed]
+        fresh = [name for name, admits in selecting.items() if admits and name not in (*hosted, *kept)]
+        waiting = []
+        for name in (*kept, *fresh):
+            ports = _host_ports(by_name[name])
+            if selecting[name] and not ports & taken:
+                hosted.append(name)
+                taken |= ports
+            else:
+                waiting.append(name)
+        result[node.name] = Line(tuple(hosted), tuple(waiting))
+    return result
+
+
 def serve(
     nodes: Sequence[Node],
     today: Sequence[Balancer],
     pods: Sequence[Pod] = (),
-    previous: Sequence[Served] = (),
+    lines: Lines | None = None,
 ) -> tuple[Served, ...]:
-    """What each balancer serves. ``pods`` are needed only for ``externalTrafficPolicy: Local``.
+    """What each balancer serves. ``lines`` are those of ``pods`` unless they are given.
 
-    Two Services with one port on one node: who has it keeps it (``previous``), then who waits for it,
-    then the older Service.
+    ``pods`` besides tell which nodes have endpoints, for ``externalTrafficPolicy: Local``.
     """
-    had = {item.service.full_name: frozenset(item.nodes) for item in previous}
-    waited = {item.service.full_name: frozenset(item.clashing) for item in previous}
-    hosted: dict[str, list[Node]] = {item.service.full_name: [] for item in today}
-    clashing: dict[str, list[str]] = {item.service.full_name: [] for item in today}
+    settled = stand(nodes, today, lines_of(pods) if lines is None else lines)
+    ports = {item.service.full_name: _host_ports(item) for item in today}
+    hosted: dict[str, list[Node]] = {name: [] for name in ports}
+    clashing: dict[str, list[str]] = {name: [] for name in ports}
     for node in nodes:
-        wanting = [item for item in today if _selects(item, node)]
-
-        def order(item: Balancer, node: Node = node) -> tuple[bool, bool, datetime, str]:
-            name = item.service.full_name
-            return (
-                node.name not in had.get(name, ()),
-                node.name not in waited.get(name, ()),
-                *_seniority(item),
-            )
-
-        taken: set[tuple[int, str]] = set()
-        for item in sorted(wanting, key=order):
-            ports = {(port.port, port.protocol) for port in item.service.ports}
-            if ports & taken:
-                clashing[item.service.full_name].append(node.name)
-            else:
-                taken |= ports
-                hosted[item.service.full_name].append(node)
+        line = settled[node.name]
+        taken = {port for name in line.hosted for port in ports[name]}
+        for name in line.hosted:
+            hosted[name].append(node)
+        for name in line.waiting:
+            if ports[name] & taken:  # else it waits because of a taint
+                clashing[name].append(node.name)
     return tuple(
         _served(item.service, hosted[item.service.full_name], clashing[item.service.full_name], pods)
         for item in today
@@ -213,37 +303,30 @@ def _by_family(addresses: Iterable[str], families: Sequence[str]) -> tuple[str, 
 
 
 def _selects(item: Balancer, node: Node) -> bool:
-    if any(node.labels.get(key) != value for key, value in item.selector.items()):
-        return False
-    tolerations = _extra_tolerations(item.service)
-    return all(_is_tolerated(taint, tolerations) for taint in node.taints)
+    return all(node.labels.get(key) == value for key, value in item.selector.items())
 
 
-def _is_tolerated(taint: Taint, tolerations: Sequence[Mapping[str, object]]) -> bool:
+def _admits(item: Balancer, node: Node) -> bool:
+    """Whether a new pod may come to the node, as far as its taints go."""
+    return all(_is_tolerated(taint, item.service.tolerations) for taint in node.taints)
+
+
+def _suffers(item: Balancer, node: Node) -> bool:
+    """Whether a pod that is there already may stay: only NoExecute drives it off."""
+    taints = (taint for taint in node.taints if taint.effect == "NoExecute")
+    return all(_is_tolerated(taint, item.service.tolerations) for taint in taints)
+
+
+def _is_tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
     if taint.effect == "PreferNoSchedule":
         return True
     if (taint.key, taint.effect) in _TOLERATED or taint.key in _TOLERATED_KEYS:
         return True
-    return any(_tolerates(toleration, taint) for toleration in tolerations)
+    return any(toleration.tolerates(taint) for toleration in tolerations)
 
 
-def _tolerates(toleration: Mapping[str, object], taint: Taint) -> bool:
-    """Kubernetes' rule: an empty key with Exists tolerates all, an empty effect all effects."""
-    if toleration.get("effect") not in (None, "", taint.effect):
-        return False
-    if toleration.get("operator") == "Exists":
-        return toleration.get("key") in (None, "", taint.key)
-    return toleration.get("key") == taint.key and toleration.get("value", "") == taint.value
-
-
-def _extra_tolerations(service: Service) -> tuple[Mapping[str, object], ...]:
-    """The Service's own tolerations, where they are written as JSON (K3s takes YAML as well)."""
-    text = service.annotations.get(TOLERATIONS_ANNOTATION, "")
-    try:
-        items = json.loads(text) if text else []
-    except ValueError:
-        return ()
-    return tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else ()
+def _host_ports(item: Balancer) -> frozenset[tuple[int, str]]:
+    return frozenset((port.port, port.protocol) for port in item.service.ports)
 
 
 def _is_endpoint(pod: Pod, service: Service) -> bool:

@@ -76,7 +76,7 @@ class Look:
         old = {item.service.full_name for item in self.stale}
         said = [f"{name}: K3s has not synced its selector" for name in sorted(old)]
         running = _running(self.pods)
-        for served in serve(self.nodes, self.balancers, self.pods, _holders(self.balancers, running)):
+        for served in serve(self.nodes, self.balancers, self.pods):
             name = served.service.full_name
             if name not in old:
                 said += _differences(served, running.get(name, frozenset()), self.nodes)
@@ -170,13 +170,6 @@ def _running(pods: Sequence[Pod]) -> dict[str, frozenset[str]]:
         if name and pod.node and not pod.deleting and pod.phase != "Pending":
             found.setdefault(f"{pod.labels.get(SERVICE_NAMESPACE_LABEL, '')}/{name}", set()).add(pod.node)
     return {name: frozenset(nodes) for name, nodes in found.items()}
-
-
-def _holders(today: Sequence[Balancer], running: Mapping[str, frozenset[str]]) -> tuple[Served, ...]:
-    """Who holds its ports now: of two Services with one port, the one that runs keeps it."""
-    return tuple(
-        Served(item.service, tuple(sorted(running.get(item.service.full_name, ()))), ()) for item in today
-    )
 
 
 def _differences(served: Served, running: frozenset[str], nodes: Sequence[Node]) -> list[str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
 
@@ -113,6 +114,12 @@ class ServiceLb:
             if not self._changed.wait_for(self._is_settled, timeout):
                 left = ", ".join(f"{work} {name}" for work, name in list(self._due)) or "what is under way"
                 raise TimeoutError(f"servicelb has not settled within {timeout} s: {left}")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile nothing is begun: what the caller's thread changes is then met all at once."""
+        with self._changed:
+            yield
 
     def _is_settled(self) -> bool:
         if self._thread is None or not self._thread.is_alive():

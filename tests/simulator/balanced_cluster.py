@@ -28,11 +28,22 @@ def taint(key: str, effect: str = "NoSchedule", value: str = "") -> dict[str, st
     return {"key": key, "effect": effect, **({"value": value} if value else {})}
 
 
+class Ticking:
+    """A clock that moves on by a second whenever it is read, so that no two things have the same age."""
+
+    def __init__(self) -> None:
+        self._now = FOUNDED + timedelta(days=100)
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=1)
+        return self._now
+
+
 class BalancedCluster:
     """Nodes, Services and pods by short names; ``lb`` is the controller, running."""
 
     def __init__(self, store: ObjectStore | None = None) -> None:
-        self.store = store or ObjectStore()
+        self.store = store or ObjectStore(clock=Ticking())
         self.lb = ServiceLb(self.store)
         self._services = 0
 
@@ -221,6 +232,17 @@ class BalancedCluster:
             if not item["spec"].get("nodeName")
         }
 
+    def crowded_out(self, service: str) -> set[str]:
+        """Nodes for which a svclb pod waits because another pod there has one of its ports."""
+        taken = {
+            (item["spec"]["nodeName"], *port)
+            for item in self.store.list("pods", NAMESPACE)
+            if item["spec"].get("nodeName")
+            for port in _host_ports(item)
+        }
+        own = {port for item in self.pods(service) for port in _host_ports(item)}
+        return {node for node in self.waiting(service) if any((node, *port) in taken for port in own)}
+
     def addresses(self, service: str) -> list[str]:
         item = self.store.get("services", service, "default")
         assert item is not None
@@ -232,6 +254,11 @@ class BalancedCluster:
             for item in self.store.list("events")
             if item["involvedObject"]["name"] == service
         ]
+
+
+def _host_ports(pod: Json) -> list[tuple[str, int]]:
+    ports = [port for container in pod["spec"]["containers"] for port in container["ports"]]
+    return [(port["protocol"], port["hostPort"]) for port in ports]
 
 
 def _port(number: int) -> Json:
