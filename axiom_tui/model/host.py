@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from axiom_tui.model.node import is_public_ip, is_tailnet_ip
+from axiom_tui.model.problem import Problem
 from axiom_tui.model.tailnet import PathKind
 
 #: What ``uname -m`` says, as Kubernetes names it; K3s has releases for exactly these two (and old arm).
@@ -110,12 +111,14 @@ class K3sState:
 class HostFacts:
     """All facts of one host. What could not be found out is empty, 0 or None, never guessed.
 
-    ``memory`` and ``swap`` are in bytes. ``sudo_path`` is the PATH that sudo gives ("" without root).
+    ``memory`` and ``swap`` are in bytes. ``sudo_path`` is the PATH that sudo gives ("" without root), and
+    ``no_root`` why there is no root. ``modules`` are loaded or part of the kernel.
     """
 
     host_name: str = ""
     user: str = ""
     is_root: bool = False
+    no_root: Problem | None = None
     machine_id: str = ""
     vendor: str = ""
     machine: str = ""  # as uname says it

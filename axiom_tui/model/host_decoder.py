@@ -101,7 +101,10 @@ def decode_facts(output: bytes) -> HostFacts:
         listeners=_listeners(section("listeners")),
         ufw=_ufw(_assignments(content("/etc/ufw/ufw.conf").text), units.get("ufw", "")),
         firewalld=units.get("firewalld", "") if units.get("firewalld") == "active" else "",
-        modules=tuple(fields[0] for fields in _rows(content("/proc/modules"))),
+        modules=(
+            *(fields[0] for fields in _rows(content("/proc/modules"))),
+            *(name.removeprefix("built-in:") for name, item in found.items() if _is_built_in(name, item)),
+        ),
         missing_modules=tuple(
             name.removeprefix("module:")
             for name, item in found.items()
@@ -149,6 +152,11 @@ def sections(text: str) -> dict[str, Section]:
     if name:
         found.setdefault(name, Section("\n".join(lines)))
     return found
+
+
+def _is_built_in(name: str, section: Section) -> bool:
+    """A module that is part of the kernel is in no list, but has its folder."""
+    return name.startswith("built-in:") and section.ok
 
 
 # -- parts ---------------------------------------------------------------------------------------------

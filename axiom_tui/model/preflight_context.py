@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from axiom_tui.model.checks import Check, CheckState
 from axiom_tui.model.naming import Role, fold
 from axiom_tui.model.node import Node
-from axiom_tui.model.problem import Problem
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import TailnetDevice
 
@@ -18,7 +17,7 @@ class JoinContext:
 
     ``version`` is the API server's. ``cluster_ca`` is the PEM that this workstation trusts, "" for the
     system's CAs. ``has_password``: K3s keeps a node password for this name, None: it could not be read.
-    ``can_control``: the plan may change the device by the control API. ``sudo`` is why there is no root.
+    ``can_control``: the plan may change the device by the control API.
     """
 
     name: str
@@ -39,7 +38,6 @@ class JoinContext:
     release: str = "22.04"
     server_flags: tuple[str, ...] = ()
     install_sha256: str = ""
-    sudo: Problem | None = None
 
     @property
     def node_name(self) -> str:

@@ -51,7 +51,7 @@ def facts(facts: HostFacts, context: JoinContext) -> Check:
 def sudo(facts: HostFacts, context: JoinContext) -> Check:
     if facts.is_root:
         return passed("sudo", "Commands can be run as root.")
-    problem = context.sudo
+    problem = facts.no_root
     sentence = problem.sentence if problem else f"{facts.user or 'The user'} is not root, and has no sudo."
     remedy = problem.remedy if problem else "Log in as a user who may use sudo."
     return failed("sudo", sentence, remedy, overridable=False)

@@ -90,14 +90,15 @@ class Records(Protocol):
 @dataclass(frozen=True)
 class Access:
     """``kubernetes`` None: there is no API to talk to, by intent. ``hosts``, ``control`` and ``records`` are
-    None where nothing is configured; ``resolve`` gives the addresses of a name as this machine sees them,
-    ``secret`` reads a secret by its reference."""
+    None where nothing is configured; ``devices`` gives those of the tailnet, ``resolve`` the addresses of a
+    name as this machine sees them, ``secret`` a secret by its reference."""
 
     cluster: Cluster
     rules: Rules = field(default_factory=Rules)
     kubernetes: ClusterClient | None = None
     hosts: Hosts | None = None
     control: DeviceControl | None = None
+    devices: Callable[[], tuple[TailnetDevice, ...]] | None = None
     records: Records | None = None
     resolve: Callable[[str], tuple[str, ...]] | None = None
     secret: Callable[[str], Secret] | None = None

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from axiom_tui.clients.ssh import SshConnection
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.host_decoder import BEGIN, END, decode_facts
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
+from axiom_tui.plans.hosts import Shell
 
 #: Where K3s' releases lie; the install script downloads from there.
 RELEASES = "https://github.com/k3s-io/k3s/releases/download"
 #: All limits together, and some for the host to start it.
 DEADLINE = 120.0
+
+#: How it is said that somebody is not root there and cannot be.
+NO_ROOT = (ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN, ProblemKind.ABSENT)
 
 FILES = (
     "/etc/os-release",
@@ -67,12 +71,22 @@ class Asked:
     servers: tuple[str, ...] = ()
 
 
-def facts_of_host(connection: SshConnection, asked: Asked, *, sudo: bool) -> HostFacts:
-    """Collect the facts; with ``sudo`` as root, which sees more. Raises AxiomError of the connection."""
-    done = connection.run_script(
-        facts_script(asked), deadline=DEADLINE, sudo=sudo, title="the collection of facts"
-    )
-    return decode_facts(done.stdout)
+def collect(shell: Shell, asked: Asked) -> HostFacts:
+    """Collect the facts of a host, as root where that is to be had: root sees more.
+
+    Without root the facts say why. Raises AxiomError of the connection, and CANCELLED.
+    """
+    refusal: Problem | None = None
+    try:
+        shell.check_sudo()
+    except AxiomError as error:
+        if error.problem.kind not in NO_ROOT:
+            raise
+        refusal = error.problem
+    script = facts_script(asked)
+    title = "the collection of facts"
+    done = shell.run_script(script, deadline=DEADLINE, sudo=refusal is None, title=title)
+    return replace(decode_facts(done.stdout), no_root=refusal)
 
 
 def facts_script(asked: Asked) -> str:
@@ -97,6 +111,7 @@ def facts_script(asked: Asked) -> str:
         _probe("units", "systemctl is-active ufw firewalld tailscaled k3s k3s-agent", 5),
         _probe("clock-sync", "timedatectl show -p NTPSynchronized", 5),
         *(_probe(f"module:{name}", f"modprobe -n {name}", 5) for name in MODULES),
+        *(_probe(f"built-in:{name}", f"test -d /sys/module/{name}", 5) for name in MODULES),
         _METADATA,
         _probe("dns", f"getent ahosts {shlex.quote(asked.api_host)}", 8),
         _clock("clock"),

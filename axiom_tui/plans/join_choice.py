@@ -90,6 +90,8 @@ class JoinSpec:
     servers: tuple[str, ...]
     install_timeout: float
     ready_timeout: float
+    login_timeout: float
+    command_timeout: float
     earlier_host_name: str = ""
     modules: tuple[str, ...] = ()
     sysctls: tuple[str, ...] = ()

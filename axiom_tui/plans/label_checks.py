@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from axiom_tui.model.checks import Check, CheckState
 from axiom_tui.model.problem import AxiomError
-from axiom_tui.plans.proposal import Means, Proposal
+from axiom_tui.plans.proposal import FoundingMeans, Means, Proposal
+from axiom_tui.plans.step import Right
 
 
-def common_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
+def common_checks(means: Means | FoundingMeans, rights: Iterable[Right]) -> tuple[Check, ...]:
     """What every plan needs: it may write, it has the rights, nobody else is at work."""
-    return (_read_only(means), _rights(means, proposal), _lock(means))
+    return (_read_only(means), *_rights(means, rights), _lock(means))
 
 
 def label_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
@@ -29,10 +32,10 @@ def label_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
                 "No Service loses all its nodes, its address, or its place inside the tailnet.",
             )
         ]
-    return (*common_checks(means, proposal), *effects)
+    return (*common_checks(means, proposal.plan.rights), *effects)
 
 
-def _read_only(means: Means) -> Check:
+def _read_only(means: Means | FoundingMeans) -> Check:
     if means.read_only:
         return Check(
             "read-only",
@@ -44,10 +47,12 @@ def _read_only(means: Means) -> Check:
     return Check("read-only", CheckState.PASS, "Changes are allowed.")
 
 
-def _rights(means: Means, proposal: Proposal) -> Check:
+def _rights(means: Means | FoundingMeans, rights: Iterable[Right]) -> tuple[Check, ...]:
+    if means.can_i is None:
+        return ()
     missing = []
-    for right in dict.fromkeys((*proposal.plan.rights, *means.lock().rights)):
-        allowed, _ = means.client.can_i(
+    for right in dict.fromkeys((*rights, *means.lock().rights)):
+        allowed, _ = means.can_i(
             right.verb,
             right.resource,
             group=right.group,
@@ -58,17 +63,18 @@ def _rights(means: Means, proposal: Proposal) -> Check:
         if not allowed:
             missing.append(str(right))
     if missing:
-        return Check(
+        check = Check(
             "rights",
             CheckState.FAIL,
             f"You may not: {', '.join(missing)}.",
             "Ask an admin of the cluster for a role with these rights, or use another context.",
             overridable=False,
         )
-    return Check("rights", CheckState.PASS, "You have all rights that the plan needs.")
+        return (check,)
+    return (Check("rights", CheckState.PASS, "You have all rights that the plan needs."),)
 
 
-def _lock(means: Means) -> Check:
+def _lock(means: Means | FoundingMeans) -> Check:
     try:
         holder = means.lock().look()
     except AxiomError as error:

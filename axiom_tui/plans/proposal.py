@@ -21,7 +21,7 @@ from axiom_tui.clients.tailscale import find_local_api
 from axiom_tui.clients.tailscale_control import ControlApi
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.model.exposure import effect_of
-from axiom_tui.model.fleet import Observation
+from axiom_tui.model.fleet import Cluster, Observation
 from axiom_tui.model.naming import fold
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.problem import AxiomError
@@ -30,32 +30,32 @@ from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.model.tailnet_merge import merge
 from axiom_tui.plans import registry
 from axiom_tui.plans.access import Access
-from axiom_tui.plans.entry import UNDO
+from axiom_tui.plans.entry import UNDO, Entry
 from axiom_tui.plans.events import Event, Result
+from axiom_tui.plans.file_lock import FileLock
 from axiom_tui.plans.hosts import Hosts, Listening
 from axiom_tui.plans.identity import Identity, whoami
+from axiom_tui.plans.join_node import FIRST_SERVER_KIND
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
-from axiom_tui.plans.lock import LeaseLock
-from axiom_tui.plans.runner import Runner
+from axiom_tui.plans.lock import LeaseLock, Lock
+from axiom_tui.plans.runner import CanI, Runner
 from axiom_tui.plans.servicelb import SettleServiceLb
 from axiom_tui.plans.step import CancelToken, Plan
 
 
-@dataclass(frozen=True)
-class Means:
-    """With what plans are run on one cluster.
+class Reach:
+    """What all means have: logins to hosts, and the tailnet. Logins are made when they are needed and kept
+    until `close`, or until a run has ended; one that is needed later is made again."""
 
-    ``interaction`` answers what logins to hosts ask. Logins are made when a plan needs them and kept until
-    `close`, or until a run has ended; one that is needed later is made again.
-    """
-
-    client: KubernetesClient
     settings: Settings
-    interaction: Interaction = field(default_factory=Interaction)
+    interaction: Interaction
+    logins: Hosts | None = None
 
     @cached_property
     def hosts(self) -> Hosts:
+        if self.logins is not None:
+            return self.logins
         listening = Listening(self.interaction)
 
         def connect(host: str, user: str, cancelled: threading.Event) -> ssh.SshConnection:
@@ -81,6 +81,7 @@ class Means:
         """
         asked = self.settings.tailscale
         seen: tuple[TailnetDevice, ...] = ()
+        known: tuple[TailnetDevice, ...] = ()
         problem: AxiomError | None = None
         try:
             seen = find_local_api(asked.socket, timeout=asked.timeout.total_seconds()).status().devices
@@ -89,9 +90,7 @@ class Means:
         try:
             known = self.control.devices() if self.control is not None else ()
         except AxiomError as error:
-            if problem is not None:
-                raise
-            problem, known = error, ()
+            problem = problem or error
         if problem is not None and not (seen or known):
             raise problem
         return merge(seen, known)
@@ -102,28 +101,8 @@ class Means:
             self.hosts.close()
 
     @property
-    def access(self) -> Access:
-        return Access(
-            self.client.cluster,
-            self.settings.rules,
-            self.client,
-            hosts=self.hosts,
-            control=self.control,
-            resolve=addresses_of,
-            secret=read_secret,
-        )
-
-    @property
     def journal(self) -> Journal:
         return Journal(state_directory())
-
-    def lock(self, identity: Identity | None = None) -> LeaseLock:
-        # Connections are shared, interruptions are not: ending a step's call must not end a renewal.
-        return LeaseLock(self.client.share(), identity or whoami())
-
-    @property
-    def read_only(self) -> bool:
-        return self.settings.read_only or self.client.cluster.read_only
 
     def _host_keys(self, host: str) -> tuple[str, ...]:
         """The keys that the tailnet vouches for, if the host is one of its devices."""
@@ -135,11 +114,81 @@ class Means:
 
 
 @dataclass(frozen=True)
+class Means(Reach):
+    """With what plans are run on one cluster. ``interaction`` answers what logins to hosts ask."""
+
+    client: KubernetesClient
+    settings: Settings
+    interaction: Interaction = field(default_factory=Interaction)
+
+    @property
+    def access(self) -> Access:
+        return Access(
+            self.client.cluster,
+            self.settings.rules,
+            self.client,
+            hosts=self.hosts,
+            control=self.control,
+            devices=self.devices,
+            resolve=addresses_of,
+            secret=read_secret,
+        )
+
+    @property
+    def can_i(self) -> CanI | None:
+        return self.client.can_i
+
+    def lock(self, identity: Identity | None = None) -> Lock:
+        # Connections are shared, interruptions are not: ending a step's call must not end a renewal.
+        return LeaseLock(self.client.share(), identity or whoami())
+
+    @property
+    def read_only(self) -> bool:
+        return self.settings.read_only or self.client.cluster.read_only
+
+
+@dataclass(frozen=True)
+class FoundingMeans(Reach):
+    """With what the first server of a new cluster is made: there is no API yet, so the lock is a file.
+
+    ``logins`` are those that were made for its facts, so that nobody has to log in twice.
+    """
+
+    settings: Settings
+    cluster: Cluster
+    interaction: Interaction = field(default_factory=Interaction)
+    logins: Hosts | None = None
+
+    @property
+    def access(self) -> Access:
+        return Access(
+            self.cluster,
+            self.settings.rules,
+            hosts=self.hosts,
+            control=self.control,
+            devices=self.devices,
+            resolve=addresses_of,
+            secret=read_secret,
+        )
+
+    @property
+    def can_i(self) -> CanI | None:
+        return None
+
+    def lock(self, identity: Identity | None = None) -> Lock:
+        return FileLock(state_directory() / "first-server.lock", identity or whoami())
+
+    @property
+    def read_only(self) -> bool:
+        return self.settings.read_only
+
+
+@dataclass(frozen=True)
 class Proposal:
     """``recompute`` makes the plan again from fresh data; ``resume_id`` is the plan to go on with."""
 
     plan: Plan
-    means: Means
+    means: Means | FoundingMeans
     recompute: Callable[[], Plan] | None = None
     resume_id: str = ""
 
@@ -167,7 +216,7 @@ class Proposal:
             means.lock(identity),
             on_event,
             means.read_only,
-            can_i=means.client.can_i,
+            can_i=means.can_i,
             recompute=self.recompute,
             cancel=cancel,
             identity=identity,
@@ -190,17 +239,32 @@ def addresses_of(name: str) -> tuple[str, ...]:
     return (*found.ipv4, *found.ipv6)
 
 
-def undo(means: Means, plan_id: str) -> Proposal:
+def undo(means: Means | FoundingMeans, plan_id: str) -> Proposal:
     """Take back a plan of the journal. Raises AxiomError if it cannot be."""
     journal = means.journal
-    return Proposal(registry.rebuild_undo(journal.load(plan_id), journal, means.access), means)
+    entry = journal.load(plan_id)
+    means = _fitting(means, entry)
+    return Proposal(registry.rebuild_undo(entry, journal, means.access), means)
 
 
-def resume(means: Means, plan_id: str) -> Proposal:
+def resume(means: Means | FoundingMeans, plan_id: str) -> Proposal:
     """Go on with a plan of the journal that was cut short. Raises AxiomError if it cannot be."""
     journal = means.journal
-    plan = registry.rebuild(journal.load(plan_id), journal, means.access)
+    entry = journal.load(plan_id)
+    means = _fitting(means, entry)
+    plan = registry.rebuild(entry, journal, means.access)
     return Proposal(plan, means, resume_id=plan_id)
+
+
+def _fitting(means: Means | FoundingMeans, entry: Entry) -> Means | FoundingMeans:
+    """The first server's plan is of a cluster that no context leads to yet."""
+    original = entry
+    if entry.kind == UNDO:
+        original = means.journal.load(str(entry.choices.get("of", "")))
+    if original.kind != FIRST_SERVER_KIND:
+        return means
+    cluster = Cluster(original.cluster, original.context, original.server)
+    return FoundingMeans(means.settings, cluster, means.interaction)
 
 
 def propose_labels(means: Means, names: Sequence[str] | None = None, pool: str | None = None) -> Proposal:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from axiom_tui.model.problem import ProblemKind, fail
-from axiom_tui.plans import label_nodes, undo
+from axiom_tui.plans import join_node, label_nodes, undo
 from axiom_tui.plans.access import Access
 from axiom_tui.plans.entry import UNDO, Entry
 from axiom_tui.plans.journal import Journal
@@ -23,7 +23,13 @@ def _label_nodes(choices: Mapping[str, Json], access: Access) -> Plan:
     return label_nodes.rebuild(choices, access, final)
 
 
-KINDS: Mapping[str, Rebuild] = MappingProxyType({label_nodes.KIND: _label_nodes})
+KINDS: Mapping[str, Rebuild] = MappingProxyType(
+    {
+        label_nodes.KIND: _label_nodes,
+        join_node.KIND: join_node.rebuild,
+        join_node.FIRST_SERVER_KIND: join_node.rebuild_first_server,
+    }
+)
 
 
 def rebuild(entry: Entry, journal: Journal, access: Access, kinds: Mapping[str, Rebuild] = KINDS) -> Plan:

@@ -1,0 +1,104 @@
+"""The node object of a host that joins: whether it is there and is this host, and how it goes again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from axiom_tui.clients.kubernetes_wire import NODES, PODS
+from axiom_tui.model.node import Node, Pod
+from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.plans.access import ClusterClient
+from axiom_tui.plans.join_choice import JoinSpec
+from axiom_tui.plans.step import Run
+
+#: How long pods have to move away when a join is taken back, in seconds.
+DRAIN_WITHIN = 120.0
+
+
+class JoiningNode:
+    """Looks at the cluster afresh at each call."""
+
+    def __init__(self, client: ClusterClient, spec: JoinSpec) -> None:
+        self.client = client
+        self._spec = spec
+
+    def found(self) -> Node | None:
+        """The node of this name; None if there is none."""
+        try:
+            return self.client.get(NODES, self._spec.node)
+        except AxiomError as error:
+            if error.problem.kind is ProblemKind.MISSING:
+                return None
+            raise
+
+    def own(self) -> Node | None:
+        """The node, if it is there and is this host. Raises CONFLICT if another host has the name."""
+        node = self.found()
+        if node is not None and self._spec.tailnet_ip not in node.internal_ips:
+            where = ", ".join(node.internal_ips) or "no address"
+            raise fail(
+                ProblemKind.CONFLICT,
+                f"{self._spec.name} is the name of another node by now ({where}).",
+                "Take another name and make the plan again.",
+            )
+        return node
+
+    def pods(self) -> Sequence[Pod]:
+        """All pods on the node."""
+        selector = f"spec.nodeName={self._spec.node}"
+        return self.client.list(PODS, field_selector=selector).items
+
+    def remove(self, run: Run) -> None:
+        """Move its pods away, then delete the node; K3s removes its password, and a server's etcd member."""
+        node = self.found()
+        if node is None:
+            return
+        self.client.cordon_node(node.name)
+        if node.is_ready:
+            self._drain(run)
+        else:
+            run.output(f"{node.name} is not Ready: its pods are left to the cluster.")
+        try:
+            self.client.delete_node(node.name)
+        except AxiomError as error:
+            if error.problem.kind is not ProblemKind.MISSING:
+                raise
+        run.wait_for(f"the node {node.name} to be gone", lambda: self.found() is None, 60.0)
+
+    def commands(self, context: str) -> tuple[str, ...]:
+        where = f"kubectl --context {context}" if context else "kubectl"
+        return (
+            f"{where} drain {self._spec.node} --ignore-daemonsets --delete-emptydir-data --timeout=120s",
+            f"{where} delete node {self._spec.node}",
+        )
+
+    def _drain(self, run: Run) -> None:
+        asked: set[str] = set()
+
+        def is_empty() -> bool:
+            left = [pod for pod in self.pods() if pod.owner_kind != "DaemonSet" and not _is_over(pod)]
+            for pod in left:
+                if pod.uid in asked or pod.deleting:
+                    continue
+                try:
+                    self.client.evict_pod(pod.namespace, pod.name)
+                except AxiomError as error:
+                    if error.problem.kind is ProblemKind.THROTTLED:
+                        run.output(f"{pod.namespace}/{pod.name}: {error.problem.sentence}")
+                        continue
+                    if error.problem.kind is not ProblemKind.MISSING:
+                        raise
+                asked.add(pod.uid)
+                run.output(f"evicted {pod.namespace}/{pod.name}")
+            return not left
+
+        run.wait_for(
+            f"the pods of {self._spec.node} to move away",
+            is_empty,
+            DRAIN_WITHIN,
+            remedy="See which disruption budget or volume holds them, then undo again.",
+        )
+
+
+def _is_over(pod: Pod) -> bool:
+    return pod.phase in ("Succeeded", "Failed") or pod.owner_kind == "Node"
