@@ -96,6 +96,7 @@ def test_nodes_as_json(run: Run, axiom: EmbeddedAxiom) -> None:
     assert [item["name"] for item in found["items"] if item["kubernetes"] is None] == [
         "pi5-keller",  # only the control API knows it: it waits for approval
         "ubuntu-4gb-nbg1-2",
+        "ubuntu-8gb-hel1-1",
     ]
 
 

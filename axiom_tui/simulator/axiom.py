@@ -13,6 +13,8 @@ from typing import Protocol, Self
 
 from axiom_tui.simulator.cast import CLUSTER, K3S_VERSION
 from axiom_tui.simulator.faults import Faults
+from axiom_tui.simulator.hosts.hosts import JOIN_SECONDS, Hosts
+from axiom_tui.simulator.hosts.install_script import INSTALL_SCRIPT_SHA256
 from axiom_tui.simulator.kubernetes_api import KubernetesServer
 from axiom_tui.simulator.life import Life
 from axiom_tui.simulator.resources import METRICS, STANDARD
@@ -40,7 +42,8 @@ class EmbeddedAxiom:
     """One world and its services, from `start` to `stop`; files go into ``directory``.
 
     ``nodes`` makes a bigger fleet, ``alive`` False one in which nothing happens by itself. ``controllers``
-    are started with it and stopped before the services: add to them before `start`.
+    are started with it and stopped before the services: add to them before `start`. ``join_seconds`` is how
+    long a host takes to become a Ready node (by default 3 s, and no time in a world that is not alive).
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class EmbeddedAxiom:
         seed: int = 1,
         alive: bool = True,
         faults: Faults | None = None,
+        join_seconds: float | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.faults = faults if faults is not None else Faults()
@@ -62,6 +66,10 @@ class EmbeddedAxiom:
         self.kubernetes = KubernetesServer(self.store, self.faults, version=K3S_VERSION)
         self.local = LocalServer(self.world, self.faults)
         self.control = ControlServer(self.world, self.faults)
+        if join_seconds is None:
+            join_seconds = JOIN_SECONDS if alive else 0.0
+        authority = self.kubernetes.authority.certificate.decode()
+        self.hosts = Hosts(self.world, self.faults, authority, self.directory, join_seconds=join_seconds)
         self.kubeconfig = self.directory / "kubeconfig"
         self.settings = self.directory / "config.yaml"
         self.control_token_file = self.directory / "tailscale-token"
@@ -82,6 +90,7 @@ class EmbeddedAxiom:
             self.control_url = self.control.start()
             self.kubernetes.start()
             self.kubernetes.write_kubeconfig(self.kubeconfig, context=CLUSTER)
+            self.hosts.start()
             _write_private(self.control_token_file, f"{self.world.tailnet.credentials.token}\n")
             _write_private(self.settings, self._settings_text())
             for controller in self.controllers:
@@ -95,6 +104,7 @@ class EmbeddedAxiom:
         self.life.stop()
         for controller in reversed(self.controllers):
             controller.stop()
+        self.hosts.stop()
         self.kubernetes.stop()
         self.control.stop()
         self.local.stop()
@@ -125,6 +135,11 @@ tailscale:
   control:
     url: {json.dumps(self.control_url)}
     token_file: {json.dumps(str(self.control_token_file))}
+ssh:
+  config_file: {json.dumps(str(self.hosts.ssh_config))}
+  known_hosts: {json.dumps(str(self.hosts.known_hosts))}
+join:
+  install_sha256: {INSTALL_SCRIPT_SHA256}
 """
 
 

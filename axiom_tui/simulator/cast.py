@@ -27,6 +27,8 @@ ROLE_TAGS = {Role.SERVER: "tag:info-control-plane", Role.AGENT: "tag:info-comput
 PLACES = ("infomaniak", "hetzner", "home")
 
 SELF_NUMBER = 1
+#: The devices that are no nodes yet: one of each architecture, and one that waits for approval.
+NEWCOMER, NEWCOMER_ARM, WAITING = 3, 9, 4
 #: Numbers of devices that are no machines of the fleet; machines count from 100.
 FIRST_MACHINE = 100
 
@@ -238,7 +240,7 @@ def other_devices(now: datetime) -> list[Device]:
         ),
         # fault: tagged as a node, but not in the cluster: it waits to be joined
         Device(
-            number=3,
+            number=NEWCOMER,
             name="ubuntu-4gb-nbg1-2",
             host_name="ubuntu-4gb-nbg1-2",
             tags=(NODE_TAG, ROLE_TAGS[Role.AGENT], "tag:info-hetzner"),
@@ -250,9 +252,22 @@ def other_devices(now: datetime) -> list[Device]:
             endpoint="116.203.77.20:41641",
             latency=22.0,
         ),
+        # fault: the same
+        Device(
+            number=NEWCOMER_ARM,
+            name="ubuntu-8gb-hel1-1",
+            host_name="ubuntu-8gb-hel1-1",
+            tags=(NODE_TAG, ROLE_TAGS[Role.AGENT], "tag:info-hetzner"),
+            created=now - timedelta(minutes=21),
+            key_expiry=now + timedelta(days=180),
+            has_ssh=True,
+            relay="nue",
+            endpoint="65.21.110.8:41641",
+            latency=31.0,
+        ),
         # fault: waits for approval, so only the control plane knows it
         Device(
-            number=4,
+            number=WAITING,
             name="pi5-keller",
             host_name="pi5-keller",
             tags=(NODE_TAG, ROLE_TAGS[Role.AGENT], "tag:info-home"),

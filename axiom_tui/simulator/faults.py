@@ -38,7 +38,29 @@ TAILNET_KINDS = frozenset(
         "control-garbage",
     }
 )
-KINDS = KUBERNETES_KINDS | TAILNET_KINDS
+#: Of the embedded hosts; ``path`` is the beginning of the host's name.
+HOST_KINDS = frozenset(
+    {
+        "host-absent",  # connections are accepted and never answered, as if the host were off
+        "host-refuse",  # connections are closed at once
+        "host-slow",  # each command begins ``delay`` seconds late
+        "host-drop",  # the connection is cut ``delay`` seconds after a command began
+        "host-key-changed",  # another host key than the one that is known
+        "host-check-mode",  # the login waits for a person at a URL
+        "host-policy",  # the tailnet's policy refuses the login
+        "host-sudo-password",  # sudo takes no password
+        "host-token-rejected",  # the cluster knows no token that this host shows
+        "host-authority-changed",  # the cluster shows another certificate authority
+        "host-name-taken",  # the cluster knows another machine by this name
+        "host-never-ready",  # the node registers, and its network never comes up
+        "host-api-unreachable",  # the cluster's servers do not answer to this host
+        "host-port-taken",  # something else listens on K3s' ports
+        "host-clock-skew",  # its clock is ``seconds`` ahead (negative: behind)
+    }
+)
+#: Faults whose ``seconds`` say how far a clock is off; for all others it is their duration.
+SHIFTS = frozenset({"skew", "host-clock-skew"})
+KINDS = KUBERNETES_KINDS | TAILNET_KINDS | HOST_KINDS
 FORMS = ("status", "text", "http")
 
 
@@ -48,7 +70,7 @@ class Fault:
 
     ``path``: only requests whose path (with query) begins so; "" is every request.
     ``times``: how many requests it hits before it clears itself; 0 is no limit.
-    ``seconds``: after how many seconds it clears itself; 0 is never. For ``skew`` it is the shift itself.
+    ``seconds``: after how many seconds it clears itself; 0 is never. For the clocks it is the shift itself.
     ``delay``: seconds of ``slow``. ``retry_after``: seconds named by ``throttle``.
     ``form``: ``status`` (a Status object), ``text`` (plain text, as from a proxy in front), or ``http`` (an
     expired watch is refused as a whole instead of in its stream).
@@ -111,7 +133,7 @@ class Faults:
         with self._lock:
             self._faults[fault.kind] = fault
             self._ends.pop(fault.kind, None)
-            if fault.seconds > 0 and fault.kind != "skew":
+            if fault.seconds > 0 and fault.kind not in SHIFTS:
                 self._ends[fault.kind] = time.monotonic() + fault.seconds
         self._tell()
 

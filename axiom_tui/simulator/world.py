@@ -90,14 +90,21 @@ class World:
         conditions = node["status"]["conditions"] if node else []
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
-    def add_node(self, machine: Machine, *, ready: bool = True) -> None:
-        """The machine registers with the cluster, and the DaemonSets' pods come up on it."""
+    def add_node(
+        self, machine: Machine, *, ready: bool = True, change: Callable[[Manifest], None] | None = None
+    ) -> None:
+        """The machine registers with the cluster, and the DaemonSets' pods come up on it.
+
+        ``change`` edits the Node before anybody sees it.
+        """
         name, moment, node_uid = machine.node_name, self.now(), ""
         with self._lock:
             self._machines[name] = machine
         for plural, manifest in self._node_objects(machine, moment).items():
             if plural == NODES and not ready:
                 nodes.not_ready_yet(manifest, moment)
+            if plural == NODES and change is not None:
+                change(manifest)
             if plural == LEASES:
                 manifest["metadata"]["ownerReferences"][0]["uid"] = node_uid
             created = self.store.create(plural, manifest)

@@ -135,7 +135,7 @@ def test_fields_are_left_out_as_go_leaves_them_out(client: httpx.Client) -> None
 
 def test_host_keys_are_real_keys(client: httpx.Client) -> None:
     keys = [key for peer in peers(client).values() for key in peer.get("sshHostKeys", [])]
-    assert len(set(keys)) == 12
+    assert len(set(keys)) == 13
     for key in keys:
         load_ssh_public_key(key.encode())
 

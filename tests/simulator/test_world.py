@@ -125,7 +125,11 @@ def test_the_other_faults_are_there_once_each(world: World) -> None:
     assert {item.place for item in world.machines() if item.role is Role.SERVER} == {"infomaniak", "hetzner"}
     names = {item.node_name for item in world.machines()}
     tagged = [item for item in tailnet.devices() if "tag:acl-axiom" in item.tags and item.name not in names]
-    assert {item.name: item.authorized for item in tagged} == {"ubuntu-4gb-nbg1-2": True, "pi5-keller": False}
+    assert {item.name: item.authorized for item in tagged} == {
+        "ubuntu-4gb-nbg1-2": True,
+        "ubuntu-8gb-hel1-1": True,
+        "pi5-keller": False,
+    }
     classes = {item["metadata"]["name"] for item in world.store.list("priorityclasses.scheduling.k8s.io")}
     assert classes == {"core", "infra", "system-node-critical", "system-cluster-critical"}
 

@@ -1,0 +1,717 @@
+"""Programs for files and directories."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import hashlib
+import os
+import posixpath
+import secrets
+import string
+import time
+
+from axiom_tui.simulator.hosts.files import Entry, Kind
+from axiom_tui.simulator.hosts.program import Failure, Run, program
+
+_PERMISSIONS = {"r": 4, "w": 2, "x": 1, "X": 1, "s": 0, "t": 0}
+
+
+@program("cat")
+def cat(run: Run) -> int:
+    _, paths = run.options("nAbsuvET")
+    status = 0
+    for path in paths or ["-"]:
+        try:
+            if path == "-":
+                for piece in run.input():
+                    run.write(piece)
+            else:
+                run.write(run.read(path))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            run.complain(f"{path}: {error.strerror}")
+            status = 1
+    return status
+
+
+@program("mkdir")
+def mkdir(run: Run) -> int:
+    options, paths = run.options("pm:v", ["parents", "mode="])
+    parents = "-p" in options or "--parents" in options
+    wanted = options.get("-m", options.get("--mode", ""))
+    status = 0
+    for path in paths:
+        absolute = run.process.path(path)
+        mode = 0o777 & ~run.process.umask
+        try:
+            if parents:
+                there = run.files.find(absolute, run.user)
+                run.files.make_directories(absolute, run.user, mode)
+                if there is None and wanted:
+                    run.entry(path).mode = _mode(wanted, 0o777, is_directory=True)
+                continue
+            run.files.make_directory(
+                absolute, run.user, _mode(wanted, mode, is_directory=True) if wanted else mode
+            )
+        except OSError as error:
+            run.complain(f"cannot create directory ‘{path}’: {error.strerror}")
+            status = 1
+    return status
+
+
+@program("rmdir")
+def rmdir(run: Run) -> int:
+    _, paths = run.options("p", ["ignore-fail-on-non-empty"])
+    return _each(run, paths, "failed to remove", lambda path: run.files.remove_directory(path, run.user))
+
+
+@program("rm", "unlink")
+def rm(run: Run) -> int:
+    options, paths = run.options("rRfdiv", ["recursive", "force", "one-file-system", "preserve-root"])
+    recursive = bool({"-r", "-R", "--recursive"} & set(options))
+    forced = "-f" in options or "--force" in options
+    status = 0
+    for path in paths:
+        absolute = run.process.path(path)
+        try:
+            resolved = run.files.resolve(absolute, run.user, follow=False)
+            entry = run.files.entry(absolute, run.user, follow=False)
+            if entry.kind is Kind.DIRECTORY and not recursive:
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if entry.kind is Kind.DIRECTORY:
+                for inner in reversed(run.files.below(resolved)):
+                    _remove_one(run, inner)
+            _remove_one(run, resolved)
+        except OSError as error:
+            if forced and error.errno in (errno.ENOENT, errno.ENOTDIR):
+                continue
+            run.complain(f"cannot remove '{path}': {error.strerror}")
+            status = 1
+    return status
+
+
+def _remove_one(run: Run, path: str) -> None:
+    entry = run.files.entries[path]
+    if entry.kind is Kind.DIRECTORY:
+        run.files.remove_directory(path, run.user)
+    else:
+        run.files.remove(path, run.user)
+
+
+@program("mv")
+def mv(run: Run) -> int:
+    _, paths = run.options("fnTvi", ["force", "no-target-directory"])
+    *sources, destination = _with_destination(run, paths)
+    status = 0
+    for source in sources:
+        target = _target(run, source, destination)
+        try:
+            run.files.rename(run.process.path(source), run.process.path(target), run.user)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                run.complain(f"cannot stat '{source}': {error.strerror}")
+            else:
+                run.complain(f"cannot move '{source}' to '{target}': {error.strerror}")
+            status = 1
+    return status
+
+
+@program("cp")
+def cp(run: Run) -> int:
+    options, paths = run.options("afprRdPTvn", ["recursive", "preserve", "no-target-directory", "archive"])
+    *sources, destination = _with_destination(run, paths)
+    keeps = bool({"-a", "-p", "--preserve", "--archive"} & set(options))
+    recursive = bool({"-a", "-r", "-R", "--recursive", "--archive"} & set(options))
+    status = 0
+    for source in sources:
+        target = _target(run, source, destination)
+        try:
+            entry = run.entry(source)
+            if entry.kind is Kind.DIRECTORY:
+                if not recursive:
+                    raise Failure(f"-r not specified; omitting directory '{source}'")
+                _copy_tree(run, run.files.resolve(run.process.path(source)), run.process.path(target), keeps)
+            else:
+                _copy_file(run, source, target, keeps)
+        except OSError as error:
+            run.complain(f"cannot copy '{source}' to '{target}': {error.strerror}")
+            status = 1
+    return status
+
+
+def _copy_file(run: Run, source: str, target: str, keeps: bool) -> None:
+    entry = run.entry(source)
+    run.put(target, run.read(source), entry.mode & ~run.process.umask)
+    if keeps:
+        copy = run.entry(target)
+        copy.mode, copy.modified = entry.mode, entry.modified
+        if run.user.is_root:
+            copy.owner, copy.group = entry.owner, entry.group
+
+
+def _copy_tree(run: Run, source: str, target: str, keeps: bool) -> None:
+    run.files.make_directories(target, run.user, run.files.entries[source].mode)
+    for path in run.files.below(source):
+        entry, place = run.files.entries[path], target + path[len(source) :]
+        if entry.kind is Kind.DIRECTORY:
+            run.files.make_directories(place, run.user, entry.mode)
+        elif entry.kind is Kind.LINK:
+            run.files.link(place, entry.target, run.user)
+        else:
+            _copy_file(run, path, place, keeps)
+
+
+@program("install")
+def install(run: Run) -> int:
+    options, paths = run.options("Ddm:o:g:Ccpv", ["mode=", "owner=", "group=", "directory"])
+    mode = _mode(options.get("-m", options.get("--mode", "0755")), 0)
+    owner, group = (
+        options.get("-o", options.get("--owner", "")),
+        options.get("-g", options.get("--group", "")),
+    )
+    if "-d" in options or "--directory" in options:
+        places = paths
+        for path in paths:
+            run.files.make_directories(run.process.path(path), run.user)
+    else:
+        *sources, destination = _with_destination(run, paths)
+        places = [_target(run, source, destination) for source in sources]
+        for source, target in zip(sources, places, strict=True):
+            if "-D" in options:
+                run.files.make_directories(posixpath.dirname(run.process.path(target)), run.user)
+            content = run.read(source)
+            absolute = run.process.path(target)
+            if run.files.find(absolute, run.user, follow=False) is not None:
+                run.files.remove(absolute, run.user)
+            run.put(target, content, mode)
+    for path in places:
+        entry = run.entry(path)
+        entry.mode = mode
+        _set_owner(run, entry, path, owner, group)
+    return 0
+
+
+@program("ln")
+def ln(run: Run) -> int:
+    options, paths = run.options("sfnTvr")
+    if "-s" not in options:
+        raise Failure("hard links are not supported here")
+    target, place = (*paths, posixpath.basename(paths[0]))[:2]
+    place = place if "-n" in options or "-T" in options else _target(run, target, place)
+    absolute = run.process.path(place)
+    if "-f" in options and run.files.find(absolute, run.user, follow=False) is not None:
+        run.files.remove(absolute, run.user)
+    try:
+        run.files.link(absolute, target, run.user)
+    except OSError as error:
+        raise Failure(f"failed to create symbolic link '{place}': {error.strerror}") from error
+    return 0
+
+
+@program("touch")
+def touch(run: Run) -> int:
+    _, paths = run.options("acmd:r:t:")
+    status = 0
+    for path in paths:
+        absolute = run.process.path(path)
+        try:
+            entry = run.files.writable(absolute, run.user, mode=0o666 & ~run.process.umask, truncate=False)
+            entry.modified = run.host.clock().timestamp()
+        except OSError as error:
+            run.complain(f"cannot touch '{path}': {error.strerror}")
+            status = 1
+    return status
+
+
+@program("tee")
+def tee(run: Run) -> int:
+    options, paths = run.options("ai", ["append"])
+    appends = "-a" in options or "--append" in options
+    opened = [run.process.open_path(path, "a" if appends else "w") for path in paths]
+    for piece in run.input():
+        for file in opened:
+            file.write(run.process, piece)
+        run.write(piece)
+    return 0
+
+
+@program("chmod")
+def chmod(run: Run) -> int:
+    recursive, mode, paths = _change_arguments(run)
+
+    def change(path: str, entry: Entry) -> None:
+        if not run.user.is_root and entry.owner != run.user.name:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        entry.mode = _mode(
+            mode, entry.mode, is_directory=entry.kind is Kind.DIRECTORY, umask=run.process.umask
+        )
+
+    return _change(run, paths, recursive, "cannot access", "changing permissions of", change)
+
+
+@program("chown", "chgrp")
+def chown(run: Run) -> int:
+    recursive, owner, paths = _change_arguments(run)
+    name, _, group = owner.partition(":")
+    if run.name == "chgrp":
+        name, group = "", owner
+
+    def change(path: str, entry: Entry) -> None:
+        _set_owner(run, entry, path, name, group)
+
+    return _change(run, paths, recursive, "cannot access", "changing ownership of", change)
+
+
+def _change_arguments(run: Run) -> tuple[bool, str, list[str]]:
+    words = [word for word in run.arguments if word not in ("-v", "-c", "-f", "-h", "--no-dereference")]
+    recursive = False
+    while words and words[0] in ("-R", "--recursive", "--"):
+        recursive = recursive or words[0] != "--"
+        words.pop(0)
+    if len(words) < 2:
+        raise Failure("missing operand" + (f" after ‘{words[0]}’" if words else ""))
+    rest = words[1:]
+    return recursive, words[0], [word for word in rest if word != "--"]
+
+
+def _change(run: Run, paths: list[str], recursive: bool, missing: str, failing: str, change) -> int:  # type: ignore[no-untyped-def]
+    status = 0
+    for path in paths:
+        absolute = run.process.path(path)
+        try:
+            entry = run.files.entry(absolute, run.user)
+        except OSError as error:
+            run.complain(f"{missing} '{path}': {error.strerror}")
+            status = 1
+            continue
+        try:
+            change(path, entry)
+            if recursive:
+                for inner, below in run.files.walk(run.files.resolve(absolute)):
+                    change(inner, below)
+        except OSError as error:
+            run.complain(f"{failing} '{path}': {error.strerror}")
+            status = 1
+    return status
+
+
+def _set_owner(run: Run, entry: Entry, path: str, name: str, group: str) -> None:
+    by_number = {str(user.number): user.name for user in run.host.users.values()}
+    owner, team = by_number.get(name, name), by_number.get(group, group)
+    groups = {item for user in run.host.users.values() for item in user.groups} | {"root", "systemd-network"}
+    if owner and owner not in run.host.users:
+        raise Failure(f"invalid user: ‘{name}{':' + group if group else ''}’")
+    if team and team not in groups:
+        raise Failure(f"invalid group: ‘{group}’")
+    changes = (owner and owner != entry.owner) or (
+        team and team != entry.group and team not in run.user.groups
+    )
+    if changes and not run.user.is_root:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+    entry.owner, entry.group = owner or entry.owner, team or entry.group
+
+
+def _mode(text: str, mode: int, *, is_directory: bool = False, umask: int = 0) -> int:
+    """A mode as chmod(1) takes it: octal, or ``u+x,g-w``."""
+    if text and all(character in string.octdigits for character in text):
+        return int(text, 8)
+    for clause in text.split(","):
+        place = next((index for index, character in enumerate(clause) if character in "+-="), -1)
+        if place < 0:
+            raise Failure(f"invalid mode: ‘{text}’")
+        who, operator, letters = clause[:place], clause[place], clause[place + 1 :]
+        bits = 0
+        for letter in letters:
+            if letter not in _PERMISSIONS:
+                raise Failure(f"invalid mode: ‘{text}’")
+            if letter == "X" and not is_directory and not mode & 0o111:
+                continue
+            bits |= _PERMISSIONS[letter]
+        mask = 0
+        for shift, letter in ((6, "u"), (3, "g"), (0, "o")):
+            if letter in who or "a" in who or not who:
+                mask |= bits << shift
+        if not who:
+            mask &= ~umask
+        whole = sum(
+            7 << shift
+            for shift, letter in ((6, "u"), (3, "g"), (0, "o"))
+            if letter in who or "a" in who or not who
+        )
+        if "t" in letters:
+            mask |= 0o1000
+        if "s" in letters:
+            mask |= (0o4000 if "u" in who or not who else 0) | (0o2000 if "g" in who or not who else 0)
+        mode = mode | mask if operator == "+" else mode & ~mask if operator == "-" else (mode & ~whole) | mask
+    return mode
+
+
+@program("stat")
+def stat(run: Run) -> int:
+    options, paths = run.options("Lc:tf", ["format=", "printf=", "dereference", "file-system"])
+    form = options.get("-c", options.get("--format"))
+    raw = options.get("--printf")
+    status = 0
+    for path in paths:
+        try:
+            if "-f" in options or "--file-system" in options:
+                _stat_file_system(run, path, form or "%T")
+                continue
+            entry = run.entry(path, follow="-L" in options or "--dereference" in options)
+        except OSError as error:
+            run.complain(f"cannot statx '{path}': {error.strerror}")
+            status = 1
+            continue
+        text = _format_stat(
+            run,
+            path,
+            entry,
+            raw or form or "  File: %n\n  Size: %s\t%F\nAccess: (%04a/%A)  Uid: (%u/%U)   Gid: (%g/%G)",
+        )
+        if raw is not None:
+            run.write(text.replace("\\n", "\n").replace("\\t", "\t"))
+        else:
+            run.line(text)
+    return status
+
+
+def _stat_file_system(run: Run, path: str, form: str) -> None:
+    absolute = run.files.resolve(run.process.path(path))
+    run.entry(path)
+    kind = "ext2/ext3"
+    if absolute.startswith("/sys/fs/cgroup"):
+        kind = "cgroup2fs" if run.host.computer.system.version != "10" else "tmpfs"
+    elif absolute.startswith("/proc"):
+        kind = "proc"
+    run.line(form.replace("%T", kind).replace("%n", path))
+
+
+_KINDS = {Kind.FILE: "regular file", Kind.DIRECTORY: "directory", Kind.LINK: "symbolic link"}
+
+
+def _format_stat(run: Run, path: str, entry: Entry, form: str) -> str:
+    numbers = {user.name: str(user.number) for user in run.host.users.values()}
+    size = len(entry.read()) if entry.kind is Kind.FILE else 4096
+    kind = _KINDS.get(entry.kind, "character special file")
+    if entry.kind is Kind.FILE and not size:
+        kind = "regular empty file"
+    values = {
+        "a": f"{entry.mode:o}",
+        "A": _permissions(entry),
+        "U": entry.owner,
+        "G": entry.group,
+        "n": path,
+        "s": str(size),
+        "F": kind,
+        "Y": str(int(entry.modified)),
+        "X": str(int(entry.modified)),
+        "h": "1",
+        "u": numbers.get(entry.owner, "0"),
+        "g": numbers.get(entry.group, "0"),
+        "N": f"'{path}'",
+        "%": "%",
+        "y": time.strftime("%Y-%m-%d %H:%M:%S.000000000 +0000", time.gmtime(entry.modified)),
+        "i": "1311",
+        "d": "2049",
+    }
+    result, index = "", 0
+    while index < len(form):
+        if form[index] != "%" or index + 1 == len(form):
+            result += form[index]
+            index += 1
+            continue
+        end = index + 1
+        while end < len(form) - 1 and form[end] in string.digits:
+            end += 1
+        width = form[index + 1 : end]
+        result += values.get(form[end], "?").rjust(int(width or 0), "0" if width.startswith("0") else " ")
+        index = end + 1
+    return result
+
+
+def _permissions(entry: Entry) -> str:
+    letters = "".join(
+        letter if entry.mode >> shift & bit else "-"
+        for shift in (6, 3, 0)
+        for letter, bit in (("r", 4), ("w", 2), ("x", 1))
+    )
+    return entry.kind.value + letters
+
+
+@program("ls")
+def ls(run: Run) -> int:
+    options, paths = run.options("1aAldhnRtrF", ["color", "all", "almost-all"])
+    everything = bool({"-a", "-A", "--all", "--almost-all"} & set(options))
+    status = 0
+    for path in paths or ["."]:
+        absolute = run.process.path(path)
+        try:
+            entry = run.files.entry(absolute, run.user)
+        except OSError as error:
+            run.complain(f"cannot access '{path}': {error.strerror}")
+            status = 2
+            continue
+        if entry.kind is Kind.DIRECTORY and "-d" not in options:
+            if not entry.allows(run.user, 4):
+                run.complain(f"cannot open directory '{path}': Permission denied")
+                status = 2
+                continue
+            if len(paths) > 1:
+                run.line(f"{path}:")
+            directory = run.files.resolve(absolute)
+            found = [
+                (name, posixpath.join(directory, name))
+                for name in run.files.names(directory)
+                if everything or name[0] != "."
+            ]
+        else:
+            found = [(path, run.files.resolve(absolute, follow=False))]
+        for name, place in found:
+            run.line(_listed(run, name, run.files.entries[place]) if "-l" in options else name)
+    return status
+
+
+def _listed(run: Run, name: str, entry: Entry) -> str:
+    moment = time.strftime("%b %d %H:%M", time.gmtime(entry.modified))
+    arrow = f" -> {entry.target}" if entry.kind is Kind.LINK else ""
+    size = len(entry.content) if entry.kind is Kind.FILE else 4096
+    return f"{_permissions(entry)} 1 {entry.owner} {entry.group} {size:>6} {moment} {name}{arrow}"
+
+
+@program("find")
+def find(run: Run) -> int:
+    words = list(run.arguments)
+    roots = []
+    while words and not words[0].startswith(("-", "!", "(")):
+        roots.append(words.pop(0))
+    tests: list[tuple[str, str]] = []
+    actions = []
+    deepest, highest = 1000, 0
+    while words:
+        word = words.pop(0)
+        if word == "-maxdepth":
+            deepest = int(words.pop(0))
+        elif word == "-mindepth":
+            highest = int(words.pop(0))
+        elif word in ("-name", "-type", "-user", "-path"):
+            tests.append((word, words.pop(0)))
+        elif word in ("-print", "-delete", "-print0"):
+            actions.append(word)
+        elif word == "-xdev":
+            continue
+        else:
+            raise Failure(f"unknown predicate `{word}'")
+    status = 0
+    for root in roots or ["."]:
+        absolute = run.process.path(root)
+        if run.files.find(absolute, run.user, follow=False) is None:
+            run.complain(f"‘{root}’: No such file or directory")
+            status = 1
+            continue
+        resolved = run.files.resolve(absolute, run.user)
+        found = [resolved, *run.files.below(resolved)]
+        for path in reversed(found) if "-delete" in actions else found:
+            depth = path[len(resolved) :].count("/")
+            entry = run.files.entries.get(path)
+            if entry is None or not highest <= depth <= deepest or not _matches(path, entry, tests):
+                continue
+            if "-delete" in actions:
+                _remove_one(run, path)
+            if "-print" in actions or not actions:
+                run.line(root.rstrip("/") + path[len(resolved) :] if path != resolved else root)
+    return status
+
+
+def _matches(path: str, entry: Entry, tests: list[tuple[str, str]]) -> bool:
+    kinds = {"f": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.LINK}
+    for test, value in tests:
+        if test == "-type" and entry.kind is not kinds.get(value):
+            return False
+        if test == "-name" and not fnmatch.fnmatchcase(posixpath.basename(path), value):
+            return False
+        if test == "-path" and not fnmatch.fnmatchcase(path, value):
+            return False
+        if test == "-user" and entry.owner != value:
+            return False
+    return True
+
+
+@program("readlink", "realpath")
+def readlink(run: Run) -> int:
+    options, paths = run.options("femnqs")
+    status = 0
+    for path in paths:
+        absolute = run.process.path(path)
+        try:
+            if run.name == "realpath" or {"-f", "-e", "-m"} & set(options):
+                resolved = run.files.resolve(absolute, run.user)
+                if "-e" in options and run.files.find(resolved) is None:
+                    raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+                run.line(resolved)
+            else:
+                entry = run.files.entry(absolute, run.user, follow=False)
+                if entry.kind is not Kind.LINK:
+                    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+                run.line(entry.target)
+        except OSError as error:
+            status = 1
+            if run.name == "realpath":
+                run.complain(f"{path}: {error.strerror}")
+    return status
+
+
+@program("mktemp")
+def mktemp(run: Run) -> int:
+    options, words = run.options("dp:tqu", ["directory", "tmpdir=", "suffix="])
+    template = words[0] if words else "tmp.XXXXXXXXXX"
+    directory = options.get("-p", options.get("--tmpdir", "/tmp"))
+    if not words or "-t" in options or "-p" in options or "--tmpdir" in options:
+        template = f"{directory}/{template}"
+    stem = template.rstrip("X")
+    missing = len(template) - len(stem)
+    if missing < 3:
+        raise Failure(f"too few X's in template ‘{template}’")
+    letters = string.ascii_letters + string.digits
+    path = stem + "".join(secrets.choice(letters) for _ in range(missing)) + options.get("--suffix", "")
+    try:
+        if "-d" in options or "--directory" in options:
+            run.files.make_directory(run.process.path(path), run.user, 0o700)
+        else:
+            run.put(path, b"", 0o600)
+    except OSError as error:
+        kind = "directory" if "-d" in options else "file"
+        raise Failure(f"failed to create {kind} via template ‘{template}’: {error.strerror}") from error
+    run.line(path)
+    return 0
+
+
+@program("sync")
+def sync(run: Run) -> int:
+    _, paths = run.options("df", ["data", "file-system"])
+    for path in paths:
+        run.entry(path)
+    return 0
+
+
+@program("dirname")
+def dirname(run: Run) -> int:
+    _, paths = run.options("z")
+    for path in paths:
+        stripped = path.rstrip("/") or "/"
+        run.line(posixpath.dirname(stripped) or ("." if "/" not in stripped else "/"))
+    return 0
+
+
+@program("basename")
+def basename(run: Run) -> int:
+    options, words = run.options("as:z")
+    suffix = options.get(
+        "-s", words[1] if len(words) > 1 and "-a" not in options and "-s" not in options else ""
+    )
+    for path in words if "-a" in options or "-s" in options else words[:1]:
+        name = posixpath.basename(path.rstrip("/")) or "/"
+        run.line(name.removesuffix(suffix) if name != suffix else name)
+    return 0
+
+
+@program("sha256sum", "sha1sum", "md5sum", "sha512sum")
+def checksum(run: Run) -> int:
+    options, paths = run.options("cbtw", ["check", "status", "quiet", "strict", "ignore-missing", "warn"])
+    make = getattr(hashlib, run.name.removesuffix("sum"))
+    if "-c" not in options and "--check" not in options:
+        status = 0
+        for path in paths or ["-"]:
+            try:
+                run.line(f"{make(run.read(path)).hexdigest()}  {path}")
+            except OSError as error:
+                run.complain(f"{path}: {error.strerror}")
+                status = 1
+        return status
+    failed = 0
+    silent = "--status" in options
+    for listing in paths or ["-"]:
+        for line in run.text(listing).splitlines():
+            wanted, _, path = line.partition(" ")
+            path = path.lstrip(" *")
+            if not path:
+                continue
+            try:
+                right = make(run.read(path)).hexdigest() == wanted
+            except OSError as error:
+                if "--ignore-missing" in options and error.errno == errno.ENOENT:
+                    continue
+                run.complain(f"{path}: {error.strerror}")
+                right = False
+            failed += not right
+            if not silent and not (right and "--quiet" in options):
+                run.line(f"{path}: {'OK' if right else 'FAILED'}")
+    if failed and not silent:
+        plural = "checksum did NOT match" if failed == 1 else "checksums did NOT match"
+        run.complain(f"WARNING: {failed} computed {plural}")
+    return int(bool(failed))
+
+
+@program("df")
+def df(run: Run) -> int:
+    options, paths = run.options("PikhTBHm", ["output=", "block-size="])
+    total = run.host.computer.disk_gib * 1_048_576
+    free = run.files.free // 1024
+    rows = []
+    for path in paths or ["/"]:
+        run.entry(path)
+        if "-i" in options:
+            inodes = run.host.computer.disk_gib * 65_536
+            left = run.host.free_inodes
+            rows.append(("/dev/sda1", inodes, inodes - left, left, "/"))
+        else:
+            rows.append(("/dev/sda1", total, total - free, free, "/"))
+    if "--output" in options:
+        names = {"avail": 3, "size": 1, "used": 2, "target": 4, "iavail": 3, "itotal": 1, "pcent": 0}
+        wanted = options["--output"].split(",")
+        run.line(
+            " ".join(
+                {"avail": "Avail", "size": "1K-blocks", "target": "Mounted on"}.get(name, name)
+                for name in wanted
+            )
+        )
+        for row in rows:
+            run.line(" ".join(str(row[names[name]]) for name in wanted))
+        return 0
+    if "-i" in options:
+        run.line("Filesystem      Inodes  IUsed   IFree IUse% Mounted on")
+    elif "-P" in options:
+        run.line("Filesystem     1024-blocks     Used Available Capacity Mounted on")
+    else:
+        run.line("Filesystem     1K-blocks     Used Available Use% Mounted on")
+    for device, whole, used, left, place in rows:
+        share = -(-100 * used // whole) if whole else 0
+        run.line(f"{device:<14} {whole:>9} {used:>8} {left:>9} {share:>3}% {place}")
+    return 0
+
+
+def _with_destination(run: Run, paths: list[str]) -> list[str]:
+    if len(paths) < 2:
+        raise Failure(
+            f"missing destination file operand after '{paths[0]}'" if paths else "missing file operand"
+        )
+    return paths
+
+
+def _target(run: Run, source: str, destination: str) -> str:
+    entry = run.files.find(run.process.path(destination), run.user)
+    if entry is not None and entry.kind is Kind.DIRECTORY:
+        return posixpath.join(destination, posixpath.basename(source.rstrip("/")))
+    return destination
+
+
+def _each(run: Run, paths: list[str], failing: str, act) -> int:  # type: ignore[no-untyped-def]
+    status = 0
+    for path in paths:
+        try:
+            act(run.process.path(path))
+        except OSError as error:
+            run.complain(f"{failing} '{path}': {error.strerror}")
+            status = 1
+    return status
