@@ -178,7 +178,7 @@ printf '\\n{END} 0\\n'"""
 
 
 def _probe(name: str, command: str, limit: int) -> str:
-    return f"probe {name} {limit} {command}"
+    return f"probe {shlex.quote(name)} {limit} {command}"
 
 
 def _clock(name: str) -> str:
