@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
 from axiom_tui.model.cells import Cell, Style
@@ -18,9 +20,10 @@ def line(text: str, style: str = "") -> Content:
     return Content.styled(visible_lines(text), style)
 
 
-def plan_content(plan: Plan) -> Content:
+def plan_content(plan: Plan, difference: Sequence[str] = ()) -> Content:
     """The plan page: effect first, since that is what the admin decides on, then every step."""
-    parts = [line(plan.subject[:1].upper() + plan.subject[1:], "bold")]
+    parts = _difference(difference)
+    parts.append(line(plan.subject[:1].upper() + plan.subject[1:], "bold"))
     if plan.effect:
         parts.append(line("\nEffect", "bold $text-accent"))
         for text in plan.effect:
@@ -53,12 +56,21 @@ _OUTCOMES = {
 }
 
 
-def result_content(result: Result) -> Content:
+def _difference(lines: Sequence[str]) -> list[Content]:
+    """Why the plan is another one now, and what is different in it."""
+    if not lines:
+        return []
+    why, *rest = lines
+    return [line(why, "bold $text-warning"), *(line(f"  {text}") for text in rest), Content("")]
+
+
+def result_content(result: Result, difference: Sequence[str] = ()) -> Content:
     """The account: what changed, what was already so, what is left, and the transcript."""
     said = account(result)
     parts = [styled(_OUTCOMES[result.outcome])]
     if result.problem is not None:
         parts.append(line(str(result.problem), "$text-warning"))
+    parts += _difference(difference)[1:]
     for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
         if lines:
             parts.append(line(f"\n{title}", "bold $text-accent"))

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Another admin's plan is waited for in sight, until ctrl+c; an expired lock is taken over at once.
+WAIT_FOR_LOCK = 600.0  # seconds
+
 STAGES = ("choose", "check", "plan", "apply", "result")
 
 _CHECKS = {
@@ -142,7 +145,7 @@ class WizardScreen(Screen[None]):
         self, title: str, choose: ChoosePage | None = None, proposal: Proposal | None = None
     ) -> None:
         super().__init__()
-        self._title = title
+        self.title_text = title
         self._choose = choose
         self._proposal = proposal
         self._checks: tuple[Check, ...] = ()
@@ -151,8 +154,12 @@ class WizardScreen(Screen[None]):
         self._cancel = CancelToken()
         self._progress = Progress()
         self._result: Result | None = None
+        self._cluster = ""
+        self._difference: tuple[str, ...] = ()  # why the plan is another one now, and in what
+        self._is_replanned = False
         self._applying = False
-        self._busy = False
+        self._busy_since: datetime | None = None
+        self._when_stopped: Callable[[], object] | None = None
         self.stage = "choose" if choose is not None else "plan"
 
     # -- what is shown ------------------------------------------------------------------------------------
@@ -185,8 +192,15 @@ class WizardScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
+        self._app.wizards.append(self)
+        # Whatever is looked at later: this wizard's plan is for the cluster that it was opened on.
+        self._cluster = self._app.fleet.cluster.name
         self.set_interval(1.0, self._tick)
         self._enter(self.stage)
+
+    def on_unmount(self) -> None:
+        if self in self._app.wizards:
+            self._app.wizards.remove(self)
 
     @property
     def is_running_plan(self) -> bool:
@@ -233,13 +247,14 @@ class WizardScreen(Screen[None]):
                 self.query_one("#next").focus()
 
     def _render_title(self) -> None:
-        cluster = self._app.fleet.cluster
+        plan = self.plan
+        cluster = plan.cluster.name if plan is not None else self._cluster
         marks = "  ".join(f"[{mark}]" for mark in self._app.marks())
         self.query_one("#wizard-title", Static).update(
             Content.assemble(
-                (f" {self._title} ", "bold"),
+                (f" {self.title_text} ", "bold"),
                 " on ",
-                (cluster.name or "?", "bold $text-accent"),
+                (visible_lines(cluster) or "?", "bold $text-accent"),
                 (f"   {marks}", "bold $text-warning"),
             )
         )
@@ -259,7 +274,7 @@ class WizardScreen(Screen[None]):
             "check": "Plan",
             "plan": "Apply",
             "apply": "Cancel run",
-            "result": "Close",
+            "result": "New plan" if self._is_replanned else "Close",
         }
         following = self.query_one("#next", Button)
         following.label = labels[self.stage]
@@ -271,12 +286,20 @@ class WizardScreen(Screen[None]):
         typed.display = self.stage == "plan" and plan is not None and bool(plan.typed_word)
         if plan is not None and plan.typed_word:
             typed.placeholder = f'to apply, type "{plan.typed_word}"'
-        blocked = self._busy or (self.stage == "plan" and (plan is None or not plan.has_work))
+        blocked = self._busy_since is not None or (
+            self.stage == "plan" and (plan is None or not plan.has_work)
+        )
         following.disabled = blocked or (
             self.stage == "check"
             and (self._proposal is None or bool(standing_fails(self._checks, self._overridden)))
         )
-        self._say("looking …" if self._busy else "")
+        self._say(self._looking())
+
+    def _looking(self) -> str:
+        """What is waited for, and how long already; each request behind it has its own deadline."""
+        if self._busy_since is None:
+            return ""
+        return f"looking for {span(now() - self._busy_since)} …"
 
     def _say(self, text: str, style: str = "$text-muted") -> None:
         self.query_one("#wizard-says", Static).update(line(text, style))
@@ -303,7 +326,7 @@ class WizardScreen(Screen[None]):
         plan = self.plan
         if plan is None:
             return
-        self.query_one("#plan-text", Static).update(plan_content(plan))
+        self.query_one("#plan-text", Static).update(plan_content(plan, self._difference))
 
     def _render_apply(self) -> None:
         plan = self.plan
@@ -332,9 +355,11 @@ class WizardScreen(Screen[None]):
         result = self._result
         if result is None:
             return
-        self.query_one("#result-text", Static).update(result_content(result))
+        self.query_one("#result-text", Static).update(result_content(result, self._difference))
 
     def _tick(self) -> None:
+        if self._busy_since is not None:
+            self._say(self._looking())
         if self.stage == "apply":
             self._render_apply()
 
@@ -350,7 +375,7 @@ class WizardScreen(Screen[None]):
         actions[event.button.id or "leave"]()
 
     def action_next(self) -> None:
-        if self._busy or self.query_one("#next", Button).disabled:
+        if self._busy_since is not None or self.query_one("#next", Button).disabled:
             return
         match self.stage:
             case "choose":
@@ -360,12 +385,14 @@ class WizardScreen(Screen[None]):
             case "plan":
                 self._apply()
             case "apply":
-                self.action_cancel()
+                self.stop_plan()
+            case "result" if self._is_replanned:
+                self._enter("plan")
             case _:
                 self.dismiss()
 
     def action_back(self) -> None:
-        if self.stage in ("check", "plan") and self._choose is not None and not self._busy:
+        if self.stage in ("check", "plan") and self._choose is not None and self._busy_since is None:
             self._enter("choose" if self.stage == "check" else "check")
 
     def action_leave(self) -> None:
@@ -373,14 +400,21 @@ class WizardScreen(Screen[None]):
             self.action_cancel()
             return
         if self.stage in ("choose", "check", "plan"):
-            self.app.notify(f"Left “{self._title}”: nothing was changed.", timeout=3)
+            something = self._result is not None and self._result.journalled
+            stays = "what was done before stays done" if something else "nothing was changed"
+            self.app.notify(f"Left “{self.title_text}”: {stays}.", timeout=3)
         self.dismiss()
 
     def action_cancel(self) -> None:
         """During a run: ask to stop between two steps. Else ctrl+c is what it is everywhere."""
-        if not self._applying:
+        if self._applying:
+            self.stop_plan()
+        else:
             self.app.call_later(self._app.action_quit)
-            return
+
+    def stop_plan(self, then: Callable[[], object] | None = None) -> None:
+        """Ask the run to stop between two steps; ``then`` is called when it has."""
+        self._when_stopped = then
         self._cancel.cancel()
         self._render_apply()
         self._render_buttons()
@@ -410,7 +444,7 @@ class WizardScreen(Screen[None]):
         if fault:
             self._say(fault, "$text-warning")
             return
-        self._busy = True
+        self._busy_since = now()
         self._render_buttons()
         prepare = self._choose.prepare(tuple(self._overridden))
 
@@ -427,13 +461,13 @@ class WizardScreen(Screen[None]):
             return Prepared(checks, proposal)
 
         if not self._app.in_background(ask, self._prepared):
-            self._busy = False
+            self._busy_since = None
             self._render_buttons()
 
     def _prepared(self, answer: Prepared) -> None:
         if not self.is_attached:
             return
-        self._busy = False
+        self._busy_since = None
         self._checks, self._proposal, self._problem = answer.checks, answer.proposal, answer.problem
         self._enter("check")
 
@@ -449,10 +483,13 @@ class WizardScreen(Screen[None]):
             self.query_one("#typed").focus()
             return
         self._cancel, self._progress, self._applying = CancelToken(), Progress(), True
+        self._difference, self._is_replanned = (), False
         self.query_one("#output", RichLog).clear()
         self._enter("apply")
         cancel, tell = self._cancel, self._tell
-        threading.Thread(target=proposal.run, args=(tell, cancel, typed), name="plan", daemon=True).start()
+        threading.Thread(
+            target=proposal.run, args=(tell, cancel, typed, WAIT_FOR_LOCK), name="plan", daemon=True
+        ).start()
 
     def _tell(self, event: Event) -> None:
         """Called in the run's thread."""
@@ -496,13 +533,18 @@ class WizardScreen(Screen[None]):
             self._render_apply()
 
     def _changed(self, event: PlanChanged) -> None:
+        self._difference = (event.why, *event.difference)
         if self._proposal is not None and event.plan is not None:
             self._proposal = self._proposal.with_plan(event.plan)
+            self._is_replanned = True
 
     def _finished(self, result: Result) -> None:
         self._applying = False
         self._result = result
-        self._enter("result")
+        # Where nothing was done yet there is nothing to account for: the new plan comes next.
+        self._enter("plan" if self._is_replanned and not result.journalled else "result")
+        if self._when_stopped is not None:
+            self._when_stopped()
 
     def _can_undo(self) -> bool:
         result = self._result
@@ -521,7 +563,7 @@ class WizardScreen(Screen[None]):
         plan_id = result.plan_id
         self._app.in_background(
             lambda session: proposal.undo(plan_id),
-            lambda undo: self.app.push_screen(WizardScreen(f"Undo: {self._title}", proposal=undo)),
+            lambda undo: self.app.push_screen(WizardScreen(f"Undo: {self.title_text}", proposal=undo)),
         )
 
     def action_copy_transcript(self) -> None:
