@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
+from textual.driver import Driver
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -211,6 +212,14 @@ class AxiomApp(App[int]):
     def on_answered(self, message: Answered) -> None:
         if self.is_running and message.session == self._session_number:
             message.then(message.value)
+
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from axiom_tui.terminal import Terminal
+
+        return Terminal
 
     async def action_quit(self) -> None:
         """Leave at once; but while a plan runs, ask first (pressing again cancels it between two steps)."""

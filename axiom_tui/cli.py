@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    if arguments is None:
+        gc.freeze()  # the process ends: there is no need to look through all that it has once more
     return code
 
 
