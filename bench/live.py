@@ -67,8 +67,8 @@ def measure(*, quick: bool = False) -> Chapter:
     return Chapter(
         f"The Nodes screen with {NODES:,} nodes, {CHURN} changes a second",
         "Real pty of 120x40, real sockets to the embedded Axiom with both Tailscale APIs; cursor keys at"
-        f" random moments, {keys} of them, half of which scroll. The peer is a DataTable of {NODES:,} rows, {CHURN}"
-        " changed cells a second, and nothing else to do.",
+        f" random moments, {keys} of them, most of which scroll. The peer is a DataTable of {NODES:,} rows,"
+        f" {CHURN} changed cells a second, and nothing else to do.",
         (
             Figure(
                 "key to frame, p99",
