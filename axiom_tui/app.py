@@ -22,6 +22,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from axiom_tui.config import Settings
+from axiom_tui.model import headline
 from axiom_tui.model.finding import Wizard
 from axiom_tui.model.fleet import Cluster, Fleet, Observation, Row, SourceState, SourceStatus
 from axiom_tui.model.problem import AxiomError, Problem
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from axiom_tui.demo import DemoWorld
     from axiom_tui.fleet.session import Session
     from screens.prompts import Login, Question, ScreenInteraction
+    from screens.wizard import WizardScreen
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +132,7 @@ class AxiomApp(App[int]):
         self._session_number = 0
         self._demo: DemoWorld | None = None
         self._quitting = False
+        self.wizards: list[WizardScreen] = []  # open ones, on whichever main screen they stand
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = theme_name(self.settings.theme)  # before the first frame, which is then drawn once
@@ -148,6 +151,13 @@ class AxiomApp(App[int]):
 
     def open_session(self, context: str) -> None:
         """Observe a cluster: the one of ``context``, or of the settings' own when it is ""."""
+        if self.wizards:
+            # Its plan is for this cluster, and uses this session's connections.
+            title = self.wizards[-1].title_text
+            self.notify(
+                f"“{title}” is open, and its plan is for this cluster: leave it first.", severity="warning"
+            )
+            return
         self._session_number += 1
         number = self._session_number
         if self.session is not None:
@@ -222,17 +232,30 @@ class AxiomApp(App[int]):
         return Terminal
 
     async def action_quit(self) -> None:
-        """Leave at once; but while a plan runs, ask first (pressing again cancels it between two steps)."""
-        from screens.wizard import WizardScreen
+        """Leave at once; but while a plan runs, ask first."""
+        running = next((wizard for wizard in self.wizards if wizard.is_running_plan), None)
+        if running is None:
+            self.leave()
+        else:
+            self._ask_to_stop(running)
 
-        for screen in self.screen_stack:
-            if isinstance(screen, WizardScreen) and screen.is_running_plan:
-                screen.action_cancel()
-                self.notify(
-                    "A plan is running: it is asked to stop after this step. Leave when it has ended.",
-                    severity="warning",
-                )
-                return
+    @work(exclusive=True, group="quit")
+    async def _ask_to_stop(self, running: WizardScreen) -> None:
+        """A plan is never cut in the middle of a step: it stops between two, and then the program ends."""
+        from screens.dialogs import ChoiceScreen
+
+        choices = [
+            ("stay", "Stay"),
+            ("stop", "Stop the plan after this step"),
+            ("leave", "Stop the plan after this step, then leave"),
+        ]
+        title = f"“{running.title_text}” is running"
+        answer = await self.push_screen_wait(ChoiceScreen(title, choices, "stay"))
+        if answer in ("stop", "leave"):
+            running.stop_plan(then=self.leave if answer == "leave" else None)
+
+    def leave(self) -> None:
+        """End the program; waits for nothing."""
         self._quitting = True
         if self.session is not None:
             self.session.stop()
@@ -244,6 +267,7 @@ class AxiomApp(App[int]):
 
     def _take(self, fleet: Fleet) -> None:
         marks = self.marks()
+        self.messages.extend(f"{now():%H:%M:%S}  {line}" for line in headline.turns(self.fleet, fleet))
         self.fleet = fleet
         for screen in self.screen_stack:
             if isinstance(screen, FleetScreen):
@@ -264,32 +288,40 @@ class AxiomApp(App[int]):
         return (*(("SIMULATION",) if is_simulation else ()), *(("READ-ONLY",) if is_read_only else ()))
 
     def in_background(self, ask: Callable[[Session], T], then: Callable[[T], object]) -> bool:
-        """Ask something that may take its deadline, off the event loop; ``then`` gets the answer on it.
+        """Ask the session something that may take its deadline, off the event loop; ``then`` gets the answer.
 
-        A daemon thread, not a Textual worker: quitting waits for those (textual.md, 3.3). A failure is
-        said and logged; the answer of a session that was left is dropped. False: there is no session yet.
+        A failure is said and logged; the answer of a session that was left is dropped. False: there is no
+        session yet.
         """
-        session, number = self.session, self._session_number
+        session = self.session
         if session is None:
             self.notify("There is no connection to a cluster yet.", severity="warning")
             return False
+        self.off_loop(lambda: ask(session), then)
+        return True
+
+    def off_loop(self, ask: Callable[[], T], then: Callable[[T], object]) -> None:
+        """Do something slow in a thread; ``then`` gets its answer on the event loop.
+
+        A daemon thread, not a Textual worker: quitting waits for those (textual.md, 3.3).
+        """
+        number = self._session_number
 
         def run() -> None:
             try:
-                answer = ask(session)
+                answer = ask()
             except AxiomError as error:
                 if number == self._session_number:
                     self.post_message(Failed(error.problem))
             except Exception as error:
                 log.exception("in the background")
-                text = f"axiom-tui itself failed: {type(error).__name__}: {error}."
+                text = f"axiom-tui itself failed: {type(error).__name__}."
                 self.post_message(Failed(Problem.defect(text)))
             else:
                 if number == self._session_number:
                     self.post_message(Answered(number, then, answer))
 
         threading.Thread(target=run, name="question", daemon=True).start()
-        return True
 
     @cached_property
     def interaction(self) -> ScreenInteraction:
@@ -485,8 +517,12 @@ class AxiomApp(App[int]):
 
     def open_wizard(self, wizard: Wizard, subjects: tuple[str, ...]) -> None:
         """Open a wizard, filled in with these rows or subjects."""
-        if self.session is None or not self.fleet.rows:
-            self.notify("The nodes are not known yet; wait a moment.", severity="warning")
+        nodes = self.fleet.source("nodes")
+        if self.session is None or not self.fleet.seen.nodes:
+            why = (
+                f" {nodes.problem}" if nodes is not None and nodes.problem is not None else " Wait a moment."
+            )
+            self.notify(f"The nodes of the cluster are not known.{why}", severity="warning")
             return
         if wizard is Wizard.LABELS:
             from screens.labels import label_wizard

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -78,12 +77,9 @@ COLUMNS: tuple[Column[ExposureRow], ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What the table shows was made from; computed again only when one of these is another one."""
-
-    seen: Observation
-    items: tuple[ExposureRow, ...]
+def _inputs(seen: Observation) -> tuple[object, ...]:
+    """All that exposures are made from; each part is another object as soon as it changed."""
+    return (seen.nodes, seen.services, seen.daemon_sets, seen.pods, seen.ingresses, seen.gateways)
 
 
 class ExposureScreen(FleetScreen):
@@ -107,7 +103,9 @@ class ExposureScreen(FleetScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: _Shown | None = None
+        self._inputs: tuple[object, ...] = ()
+        self._items: Sequence[ExposureRow] = ()
+        self._is_computing = False
 
     def compose_body(self) -> ComposeResult:
         yield FleetTable(COLUMNS, row_key=lambda item: item.served.service.full_name, id="body")
@@ -119,7 +117,8 @@ class ExposureScreen(FleetScreen):
         return self.query_one("#body", FleetTable)
 
     def show_fleet(self, fleet: Fleet) -> None:
-        items = self._items(fleet)
+        self._compute(fleet)
+        items = self._items
         wanted = self.query_one(FilterLine).filter
         shown = [item for item in items if wanted.keeps(_text(item), item.served.service.labels)]
         self.table.empty_text = self._empty_text(fleet, bool(items))
@@ -162,13 +161,23 @@ class ExposureScreen(FleetScreen):
         if item is not None:
             app.open_wizard(Wizard.LABELS, item.served.nodes)
 
-    def _items(self, fleet: Fleet) -> Sequence[ExposureRow]:
+    def _compute(self, fleet: Fleet) -> None:
+        """Off the event loop: with thousands of nodes it takes longer than a key press may."""
         app: AxiomApp = self.app  # type: ignore[assignment]
-        if self._shown is None or self._shown.seen is not fleet.seen:
-            self._shown = _Shown(
-                fleet.seen, exposures(fleet.seen, app.settings.rules.pools, app.settings.dns.zone)
-            )
-        return self._shown.items
+        inputs, seen = _inputs(fleet.seen), fleet.seen
+        if self._is_computing or all(
+            one is two for one, two in zip(inputs, self._inputs or (None,) * len(inputs), strict=True)
+        ):
+            return
+        self._is_computing = True
+        rules, zone = app.settings.rules, app.settings.dns.zone
+
+        def take(items: Sequence[ExposureRow]) -> None:
+            self._is_computing, self._inputs, self._items = False, inputs, items
+            if self.is_mounted:
+                self.show_fleet(self.fleet)
+
+        app.off_loop(lambda: exposures(seen, rules.pools, zone), take)
 
     def _show_details(self) -> None:
         item = self.table.cursor_row

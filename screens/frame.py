@@ -67,6 +67,9 @@ def column(
 _COLOURS = {"ok": "success", "warn": "warning", "error": "error", "accent": "accent", "dim": "muted"}
 
 
+#: So much of the screen is given to what is not live.
+MOST_TROUBLE_LINES = 5
+
 #: Actions whose keys stand in every key bar, however narrow.
 ALWAYS_SHOWN = ("app.help", "help", "app.command_line", "command_line")
 
@@ -152,7 +155,18 @@ class TroubleLine(Static):
     """Why something is not live; hidden while all is well."""
 
     def show(self, lines: Sequence[str]) -> None:
-        text = "\n".join(lines)
+        width = max(20, (self.screen.size.width or 80) - 2)
+        fitting: list[str] = []
+        room = MOST_TROUBLE_LINES
+        for line in lines:
+            room -= -(-cell_len(line) // width)  # rounded up: what it takes when it is wrapped
+            if fitting and room < (1 if len(fitting) + 1 < len(lines) else 0):
+                break
+            fitting.append(line)
+        rest = len(lines) - len(fitting)
+        if rest:
+            fitting.append(f"… and {rest} more: m shows them all")
+        text = "\n".join(fitting)
         if text != self._text:
             self._text = text
             self.update(Content(visible_lines(text)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -81,7 +82,7 @@ COLUMNS: tuple[Column[Entry], ...] = (
 
 
 class JournalScreen(FleetScreen):
-    """The journal of this workstation, read when it is opened and at each tick (it is small)."""
+    """The journal of this workstation, read again when one of its files has changed."""
 
     MODE = "journal"
     HELP = (
@@ -103,6 +104,8 @@ class JournalScreen(FleetScreen):
         self._journal = Journal(state_directory())
         self._entries: tuple[Entry, ...] = ()
         self._fault = ""
+        self._signature: object = None  # of the files that the entries were read from
+        self._reading = False
 
     def compose_body(self) -> ComposeResult:
         yield FleetTable(COLUMNS, row_key=lambda entry: entry.plan_id, id="body")
@@ -118,10 +121,36 @@ class JournalScreen(FleetScreen):
         return self.app  # type: ignore[return-value]
 
     def show_fleet(self, fleet: Fleet) -> None:
+        self._read()
+        self._show()
+
+    def _read(self) -> None:
+        """Read the journal anew if a file changed, or if a plan may have ended; never on the event loop."""
+        if self._reading:
+            return
+        signature = self._journal.signature()
+        if signature == self._signature and not any(entry.running for entry in self._entries):
+            return
+        self._reading = True
+        self._app.off_loop(self._look, self._seen(signature))
+
+    def _look(self) -> tuple[tuple[Entry, ...], str]:
         try:
-            self._entries, self._fault = self._journal.entries(), ""
+            return self._journal.entries(), ""
         except AxiomError as error:
-            self._fault = str(error.problem)
+            return (), str(error.problem)
+
+    def _seen(self, signature: object) -> Callable[[tuple[tuple[Entry, ...], str]], None]:
+        def take(answer: tuple[tuple[Entry, ...], str]) -> None:
+            self._reading = False
+            self._signature = signature
+            self._entries, self._fault = answer
+            if self.is_mounted:
+                self._show()
+
+        return take
+
+    def _show(self) -> None:
         wanted = self.query_one(FilterLine).filter
         shown = [
             entry
@@ -139,7 +168,7 @@ class JournalScreen(FleetScreen):
 
     def tick(self) -> None:
         super().tick()
-        self.show_fleet(self.fleet)
+        self._read()
         self.table.tick(now())
 
     def on_fleet_table_highlighted(self) -> None:

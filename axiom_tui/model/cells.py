@@ -58,6 +58,8 @@ def architecture(row: Row) -> Cell:
 def status(row: Row) -> Cell:
     """Ready, NotReady, cordoned, deleting, or that it is no node at all."""
     node = row.node
+    if node is None and not row.cluster_known:
+        return Cell("? unknown", Style.DIM)
     if node is None:
         return Cell("○ no node", Style.DIM)
     if node.deleting:

@@ -98,6 +98,7 @@ class Row:
     findings: tuple[Finding, ...]
     verdict: str
     recheck_at: datetime | None = None
+    cluster_known: bool = True  # False: the nodes could not be read yet, so nobody knows whether it is one
 
     @property
     def architecture(self) -> str:

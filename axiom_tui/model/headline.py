@@ -83,18 +83,37 @@ def _trouble(text: str, statuses: list[SourceStatus], now: datetime) -> str:
     return " ".join(parts)
 
 
+def turns(before: Fleet, after: Fleet) -> tuple[str, ...]:
+    """What changed in how the sources are, for the message log: one line each, with the reason."""
+    old = {status.name: (status.state, status.problem) for status in before.sources}
+    lines = []
+    for status in after.sources:
+        if old.get(status.name) in (None, (status.state, status.problem)) and status.problem is None:
+            continue
+        if old.get(status.name) == (status.state, status.problem):
+            continue
+        if status.state is SourceState.LIVE and old.get(status.name, (None, None))[1] is None:
+            continue  # it came up as it should
+        reason = f": {status.problem}" if status.problem is not None else ""
+        lines.append(f"{'source':<11}  {status.name} is {status.state}{reason}")
+    return tuple(lines)
+
+
 def _plane(title: str, statuses: Iterable[SourceStatus], now: datetime) -> Cell:
+    """The first source says how the plane is; what stands beside it can only make it ``partly``."""
     known = list(statuses)
-    worst = max(known, key=lambda status: _BADNESS[status.state], default=None)
-    if worst is None:
+    if not known:
         return Cell(f"{title} …", Style.DIM)
-    match worst.state:
+    first = known[0]
+    match first.state:
+        case SourceState.LIVE if any(_BADNESS[status.state] > 2 for status in known[1:]):
+            return Cell(f"{title} ▲ partly", Style.WARN)
         case SourceState.LIVE:
             return Cell(f"{title} ● live", Style.OK)
         case SourceState.LOADING:
             return Cell(f"{title} … reading", Style.DIM)
         case SourceState.STALE:
-            return Cell(f"{title} ▲ stale {age(worst.last_good, now)}".rstrip(), Style.WARN)
+            return Cell(f"{title} ▲ stale {age(first.last_good, now)}".rstrip(), Style.WARN)
         case SourceState.FAILED:
             return Cell(f"{title} ✗ failed", Style.ERROR)
         case SourceState.OFF:

@@ -69,8 +69,8 @@ def join(
 
 def fleet_order(row: Row) -> tuple[int, int, tuple[tuple[int, int, str], ...]]:
     """Servers first, then agents, then devices that are no node; by number within each."""
-    kind = 2 if row.node is None else int(row.role is not Role.SERVER)
-    return (int(row.node is None), kind, natural_key(row.name))
+    outside = row.node is None and row.cluster_known
+    return (int(outside), 2 if outside else int(row.role is not Role.SERVER), natural_key(row.name))
 
 
 def _in_order(rows: list[Row], before: Mapping[str, Row]) -> list[Row]:
@@ -196,6 +196,7 @@ def _row(subject: Subject, context: Context) -> Row:
         findings=findings,
         verdict=verdict(findings),
         recheck_at=recheck_at(subject, context, findings),
+        cluster_known=subject.cluster_known,
     )
 
 

@@ -108,6 +108,16 @@ class Journal:
         found = [self._load(plan_id) for plan_id in self._plan_ids()]
         return in_order([entry for entry in found if entry is not None])
 
+    def signature(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of each file: as long as it is the same, so are the entries (but for
+        plans whose process ended)."""
+        try:
+            with os.scandir(self.directory) as files:
+                found = [(item.name, item.stat().st_size, item.stat().st_mtime_ns) for item in files]
+        except OSError:
+            return ()  # not there yet, or unreadable: `entries` says which
+        return tuple(sorted(found))
+
     def _plan_ids(self) -> list[str]:
         with _said(self.directory, "be read"):
             try:

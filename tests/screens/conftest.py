@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -53,6 +54,17 @@ async def showing(
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         yield pilot
+
+
+async def settled(pilot: Pilot[int]) -> None:
+    """Wait until nothing is computed or read beside the event loop for the screen that is shown."""
+    ends = time.monotonic() + 30
+    busy = True
+    while busy and time.monotonic() < ends:
+        await pilot.pause()
+        screen = pilot.app.screen
+        busy = any(getattr(screen, name, False) for name in ("_is_computing", "_reading"))
+    await pilot.pause()
 
 
 def text_of(pilot: Pilot[int]) -> str:

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from axiom_tui.config import ThemeName
 from axiom_tui.model.fleet import Fleet
 from tests.screens import fleets
-from tests.screens.conftest import SIZES, showing
+from tests.screens.conftest import SIZES, settled, showing
 
 Snapshot = Callable[[Pilot[int], str], None]
 
@@ -62,7 +62,7 @@ async def test_other_screens(
 ) -> None:
     async with showing(STATES[state], size) as pilot:
         await pilot.press(key)
-        await pilot.pause()
+        await settled(pilot)
         snapshot(pilot, f"{mode}-{state}")
 
 
@@ -70,8 +70,7 @@ async def test_other_screens(
 async def test_roads(size: tuple[int, int], name: str, snapshot: Snapshot) -> None:
     async with showing(fleets.LIVE, size) as pilot:
         await pilot.press(*ROADS[name])
-        await pilot.pause()
-        await pilot.pause()
+        await settled(pilot)
         pilot.app.clear_notifications()
         await pilot.pause()
         snapshot(pilot, name)
