@@ -74,7 +74,7 @@ def node_news(row: Row, now: datetime) -> tuple[object, ...]:
 
 def finding_cells(finding: Finding, now: datetime) -> tuple[Cell, ...]:
     since = Cell(clock(finding.since, now)) if finding.since else cells.NOTHING
-    texts = (Cell(finding.subject), since, Cell(finding.sentence), Cell(finding.remedy))
+    texts = (Cell(finding.shown), since, Cell(finding.sentence), Cell(finding.remedy))
     return (SEVERITIES[finding.severity], *texts)
 
 

@@ -276,7 +276,8 @@ def _pool(subject: Subject, context: Context) -> Iterator[Finding]:
     elif found[ENABLE_LABEL] is None and found[POOL_LABEL] is None:
         rule, short = "pool-missing", "no load-balancer labels"
     elif found[ENABLE_LABEL] != "true":
-        rule, short = "pool-not-enabled", "load-balancer pool set but not enabled"
+        rule = "pool-not-enabled"
+        short = "load-balancer pool set but not enabled" if found[POOL_LABEL] else "load balancer switched off"
     else:
         rule = "pool-wrong"
         short = f"public IP, should be {external}" if public and subject.pool_wanted == external else ""

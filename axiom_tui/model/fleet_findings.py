@@ -58,7 +58,8 @@ def _even_servers(rows: Sequence[Row]) -> Iterator[Finding]:
             "servers-even",
             Severity.WARNING,
             "cluster",
-            f"{count} servers tolerate the loss of {tolerated}, no more than {count - 1} would.",
+            f"{count} servers survive the loss of {tolerated} of them, as {count - 1} would: one more is one "
+            "more to fail.",
             "Add or remove a server: etcd wants an odd number.",
             f"{count} servers",
         )

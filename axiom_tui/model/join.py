@@ -87,7 +87,7 @@ def _in_order(rows: list[Row], before: Mapping[str, Row]) -> list[Row]:
 
 
 def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> dict[str, TailnetDevice]:
-    """Node name to its device: by tailnet IP first, else by folded name; a device is given out once."""
+    """Node name to its device: by tailnet IP first, else by folded name (then to one node only)."""
     by_address = {address: device for device in devices for address in device.addresses}
     matched: dict[str, TailnetDevice] = {}
     for node in nodes:
