@@ -277,7 +277,7 @@ def _pool(subject: Subject, context: Context) -> Iterator[Finding]:
         rule, short = "pool-missing", "no load-balancer labels"
     elif found[ENABLE_LABEL] != "true":
         rule = "pool-not-enabled"
-        short = "load-balancer pool set but not enabled" if found[POOL_LABEL] else "load balancer switched off"
+        short = "pool set but not enabled" if found[POOL_LABEL] else "load balancer switched off"
     else:
         rule = "pool-wrong"
         short = f"public IP, should be {external}" if public and subject.pool_wanted == external else ""
