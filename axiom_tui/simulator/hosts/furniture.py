@@ -8,12 +8,13 @@ import shlex
 from axiom_tui.model.naming import Role
 from axiom_tui.simulator.hosts.cluster import node_password
 from axiom_tui.simulator.hosts.files import ROOT, Entry, Kind
-from axiom_tui.simulator.hosts.host import USER, Access, Host, Sudo
+from axiom_tui.simulator.hosts.host import SEARCH_PATH, USER, Access, Host, Sudo
+from axiom_tui.simulator.hosts.install_script import INSTALL_SCRIPT
 from axiom_tui.simulator.hosts.k3s_node import DATA, PASSWORD_FILE, stay, write_server_data
 from axiom_tui.simulator.hosts.kernel import Nothing, Process
 from axiom_tui.simulator.hosts.network import k3s_binary
 from axiom_tui.simulator.hosts.program import MARK, PROGRAMS
-from axiom_tui.simulator.hosts.systemd import UNIT_DIRECTORY
+from axiom_tui.simulator.hosts.shell import Shell
 from axiom_tui.simulator.nodes import node_arguments
 
 _DIRECTORIES = (
@@ -62,7 +63,6 @@ _SYSCTLS = {
     "kernel/panic": "0",
     "net/bridge/bridge-nf-call-iptables": "1",
     "net/netfilter/nf_conntrack_max": "65536",
-    "kernel/hostname": "",
     "kernel/random/boot_id": "0d9b1f6e-6d1e-4c0d-9a86-7a8b9d3b5f10",
 }
 _SERVICES = {
@@ -122,6 +122,7 @@ def _furnish_etc(host: Host) -> None:
     files.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
     files.write("/etc/resolv.conf", "nameserver 127.0.0.53\noptions edns0 trust-ad\n")
     files.write("/etc/machine-id", hashlib.sha256(host.computer.name.encode()).hexdigest()[:32] + "\n")
+    files.make("/etc/ufw/ufw.conf", lambda: f"ENABLED={'yes' if host.firewall_on else 'no'}\nLOGLEVEL=low\n")
     files.write("/etc/fstab", "UUID=5a9d2a52 / ext4 defaults 0 1\n")
     files.write(
         "/etc/passwd",
@@ -172,7 +173,10 @@ def _furnish_proc(host: Host) -> None:
     files.make("/proc/filesystems", lambda: "nodev\tproc\nnodev\toverlay\n\text4\n")
     files.make("/proc/cmdline", lambda: "BOOT_IMAGE=/boot/vmlinuz root=UUID=5a9d2a52 ro\n")
     for name, value in _SYSCTLS.items():
-        _sysctl(host, name, value if name != "kernel/hostname" else host.name)
+        _sysctl(host, name, value)
+    files.make("/proc/sys/kernel/hostname", lambda: f"{host.name}\n")
+    vendors = {"hetzner": "Hetzner", "infomaniak": "OpenStack Foundation"}
+    files.write("/sys/class/dmi/id/sys_vendor", vendors.get(computer.place, "Raspberry Pi Ltd") + "\n")
     if computer.system.version == "10":  # cgroup v1
         for controller in ("cpu", "memory", "pids", "cpuset"):
             files.make_directories(f"/sys/fs/cgroup/{controller}")
@@ -202,7 +206,7 @@ def _sysctl(host: Host, name: str, value: str) -> None:
 
 
 def _furnish_k3s(host: Host) -> None:
-    """K3s as the operator's runbook leaves it: flags in the unit, the token in its environment file."""
+    """K3s as the operator's runbook leaves it, by the install script: flags in the unit, the token beside it."""
     machine, files = host.computer.machine, host.files
     assert machine is not None
     is_server = machine.role is Role.SERVER
@@ -211,28 +215,28 @@ def _furnish_k3s(host: Host) -> None:
     if "--token" in arguments:
         del arguments[arguments.index("--token") : arguments.index("--token") + 2]
     files.write("/usr/local/bin/k3s", k3s_binary(machine.k3s_version, machine.architecture), 0o755)
-    for link in ("kubectl", "crictl", "ctr"):
-        files.link(f"/usr/local/bin/{link}", "k3s")
-    for script in ("k3s-killall.sh", "k3s-uninstall.sh" if is_server else "k3s-agent-uninstall.sh"):
-        files.write(f"/usr/local/bin/{script}", "#!/bin/sh\nexit 0\n", 0o755)
-    quoted = " \\\n    ".join(shlex.quote(argument) for argument in arguments)
-    files.write(
-        f"{UNIT_DIRECTORY}/{name}.service",
-        "[Unit]\nDescription=Lightweight Kubernetes\n[Install]\nWantedBy=multi-user.target\n[Service]\nType=notify\n"
-        f"EnvironmentFile=-{UNIT_DIRECTORY}/{name}.service.env\nKillMode=process\nDelegate=yes\nTimeoutStartSec=0\n"
-        f"Restart=always\nRestartSec=5s\nExecStart=/usr/local/bin/k3s \\\n    {quoted}\n",
-    )
-    files.write(
-        f"{UNIT_DIRECTORY}/{name}.service.env", f"K3S_TOKEN='{host.hosts.secrets.server_token}'\n", 0o600
-    )
+    environment = {
+        "PATH": SEARCH_PATH,
+        "INSTALL_K3S_SKIP_DOWNLOAD": "true",
+        "INSTALL_K3S_SKIP_START": "true",
+        "INSTALL_K3S_EXEC": shlex.join(arguments),
+        "K3S_TOKEN": host.hosts.secrets.server_token,
+    }
+
+    def install(process: Process) -> int:
+        return Shell(host, process).run_text(INSTALL_SCRIPT)
+
+    installing = host.kernel.spawn(install, files={1: Nothing(), 2: Nothing()}, environment=environment)
+    with host.kernel.changed:
+        host.kernel.changed.wait_for(lambda: installing.status is not None)
+    host.kernel.history.clear()  # that was long ago
     files.write(PASSWORD_FILE, f"{node_password(host.computer.number)}\n", 0o600)
     files.make_directories(f"{DATA}/agent")
     files.make_directories("/var/lib/kubelet")
     if is_server:
         write_server_data(host, machine.node_name, host.hosts.secrets.server_token)
     unit = host.systemd.find(name)
-    assert unit is not None
-    host.systemd.enable(unit)
+    assert unit is not None, installing.status
 
     def main(process: Process) -> int:
         stay(host, machine.node_name, lambda: process.wait_for(lambda: False))

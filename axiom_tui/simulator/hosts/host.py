@@ -102,7 +102,7 @@ class Host:
         self.approved = threading.Event()
         #: Seconds after which somebody logs in at the URL of check mode; None: only `approve` does.
         self.approve_after: float | None = None
-        self.files = FileSystem(computer.free_mib * 1_048_576, lambda: self.clock().timestamp())
+        self.files = FileSystem(computer.disk_gib << 30, lambda: self.clock().timestamp())
         self.kernel = Kernel(self.files)
         self.journal = Journal(self.clock, self.kernel.changed)
         self.systemd = Systemd(self)
@@ -225,6 +225,7 @@ class Host:
             if not self._furnished:
                 self._furnished = True
                 furnish(self)
+                self.files.free = self.computer.free_mib << 20
 
     def home_of(self, name: str) -> str:
         user = self.users.get(name)

@@ -179,7 +179,10 @@ class Network:
             "instance-id": str(10_000_000 + computer.number),
             "region": "eu-central",
         }
-        prefix = "/hetzner/v1/metadata/" if computer.place == "hetzner" else "/latest/meta-data/"
+        # Hetzner has both its own paths and those of Amazon; OpenStack has the latter.
+        prefix = "/latest/meta-data/"
+        if computer.place == "hetzner" and path.startswith("/hetzner/v1/metadata/"):
+            prefix = "/hetzner/v1/metadata/"
         found = facts.get(path.removeprefix(prefix)) if path.startswith(prefix) else None
         return Page(200, found.encode()) if found else Page(404, b"not found")
 

@@ -70,6 +70,7 @@ class Shell:
         self.traps: dict[int, str] = {}
         self.children: dict[int, Process] = {}
         self.status = 0
+        self.substituted: int | None = None  # the status of the last command substitution
         self.last_background = 0
         self.number = process.pid  # $$ stays the number of the first shell in its subshells
         self.line = 1
@@ -128,11 +129,12 @@ class Shell:
 
     def evaluate(self, text: str) -> int:
         """Run a text in this shell: ``eval``, traps and ``.``."""
-        parser, line = Parser(text), self.line
-        self.status = 0
+        parser, line, ran = Parser(text), self.line, False
         while (commands := parser.next_line()) is not None:
+            ran = True
             self.run_list(commands)
         self.line = line
+        self.status = self.status if ran else 0
         return self.status
 
     def complain(self, message: str, *, line: int = 0) -> None:
@@ -239,15 +241,17 @@ class Shell:
         """Run a command in a process of its own, which a single program takes over."""
 
         def body(shell: Shell) -> int:
-            if isinstance(command, AndOr):
-                only = command.pipelines[0][1]
-                if len(command.pipelines) > 1 or len(only.commands) > 1 or only.negated:
-                    shell._run_and_or(command)
-                    return shell.status
-                return shell._in_place(only.commands[0])
-            return shell._in_place(command)
+            return shell._run_all((command,)) if isinstance(command, AndOr) else shell._in_place(command)
 
         return self.fork(body, files)
+
+    def _run_all(self, commands: Sequence[AndOr]) -> int:
+        """All that this shell is there for: a single program takes its place, as in dash."""
+        if len(commands) == 1 and len(commands[0].pipelines) == 1 and not commands[0].background:
+            pipeline = commands[0].pipelines[0][1]
+            if len(pipeline.commands) == 1 and not pipeline.negated:
+                return self._in_place(pipeline.commands[0])
+        return self.run_list(commands)
 
     def _in_place(self, command: Command) -> int:
         if isinstance(command, Simple):
@@ -295,14 +299,11 @@ class Shell:
         """The output of a command substitution, without the newlines at its end."""
         pipe = Pipe(self.process.kernel)
 
-        def body(shell: Shell) -> int:
-            return shell.run_list(script)
-
-        process = self.fork(body, {**self.process.files, 1: pipe.writer})
+        process = self.fork(lambda shell: shell._run_all(script), {**self.process.files, 1: pipe.writer})
         output = b""
         while piece := pipe.reader.read(self.process, 65_536):
             output += piece
-        self.status = self._wait(process)
+        self.status = self.substituted = self._wait(process)
         return output.replace(b"\0", b"").decode(errors="surrogateescape").rstrip("\n")
 
     def run_command(self, command: Command) -> int:
@@ -323,7 +324,7 @@ class Shell:
             case Group():
                 if not command.apart:
                     return self._run_body(command.body)
-                return self._wait(self.fork(lambda shell: shell.run_list(command.body), self.process.files))
+                return self._wait(self.fork(lambda shell: shell._run_all(command.body), self.process.files))
             case If():
                 for condition, body in command.branches:
                     if condition is None or self._holds(condition):
@@ -374,14 +375,13 @@ class Shell:
 
     def _run_simple(self, command: Simple, *, in_place: bool = False) -> int:
         self.line = command.line
-        self.status_of_substitution = 0
         before = self.status
+        self.substituted = None
         words = expand_words(self, command.words)
         if not words:
-            self.status = 0
             for name, word in command.assignments:
                 self.assign(name, expand_text(self, word))
-            status = self.status  # of the last command substitution
+            status = self.substituted or 0  # of the last command substitution
             try:
                 with self._redirected(command.redirections):
                     return status

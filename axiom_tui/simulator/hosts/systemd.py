@@ -151,8 +151,9 @@ class Systemd:
         self._become(unit, "active", "running")
 
     def _become(self, unit: Unit, active: str, sub: str) -> None:
-        unit.active, unit.sub, unit.since = active, sub, self._host.clock()
-        self._changed.notify_all()
+        with self._changed:
+            unit.active, unit.sub, unit.since = active, sub, self._host.clock()
+            self._changed.notify_all()
 
     def _launch(self, unit: Unit) -> None:
         words = shlex.split(unit.setting("ExecStart"))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from axiom_tui.simulator.hosts.network import Unreachable, Unresolved
 from axiom_tui.simulator.hosts.program import Failure, Run, program
 
-_SERVICES = {22: "sshd", 6443: "k3s-server", 10250: "k3s"}
+_SERVICES = {22: "sshd", 6443: "k3s-server"}
+_LOCAL = frozenset((2381, 2382, 6444, 10248, 10249, 10256, 10257, 10259))
 
 
 @program("getent")
@@ -223,20 +224,32 @@ def _route(run: Run, flags: set[str], family: int, words: list[str]) -> int:
 @program("ss", "netstat")
 def ss(run: Run) -> int:
     options, _ = run.options("ltunpHaO46", ["listening", "tcp", "udp", "numeric", "processes", "no-header"])
+    # As ss itself: the column Netid is there where more than one kind of socket is asked for.
+    both = bool({"-t", "--tcp"} & set(options)) == bool({"-u", "--udp"} & set(options))
+    tcp, udp = (f"{name:<5} " if both else "" for name in ("tcp", "udp"))
     if "-H" not in options and "--no-header" not in options:
-        run.line("State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess")
+        head = "Netid " if both else ""
+        run.line(f"{head}State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess")
     shows = run.user.is_root and ("-p" in options or "--processes" in options)
-    local = {2381, 2382, 6444, 10248, 10249, 10256, 10257, 10259}
+    if both or {"-u", "--udp"} & set(options):
+        run.line(f"{udp}UNCONN 0      0      127.0.0.53%lo:53  0.0.0.0:*")
+        if run.host.computer.in_tailnet:
+            process = ' users:(("tailscaled",pid=801,fd=17))' if shows else ""
+            run.line(f"{udp}UNCONN 0      0      0.0.0.0:41641  0.0.0.0:*{process}")
+    if not both and {"-u", "--udp"} & set(options):
+        return 0
     for port in sorted(run.host.listening()):
-        process = (
-            f' users:(("{_SERVICES.get(port, "k3s" if port > 2378 else "program")}",pid=812,fd=3))'
-            if shows
-            else ""
-        )
-        run.line(
-            f"LISTEN 0      4096   {'127.0.0.1' if port in local else '0.0.0.0'}:{port}  0.0.0.0:*{process}"
-        )
+        name = _SERVICES.get(port, "k3s") if _is_of_k3s(run) else "sshd" if port == 22 else "nginx"
+        process = f' users:(("{name}",pid=812,fd=3))' if shows else ""
+        where = "127.0.0.1" if port in _LOCAL else "0.0.0.0"
+        run.line(f"{tcp}LISTEN 0      4096   {where}:{port}  0.0.0.0:*{process}")
     return 0
+
+
+def _is_of_k3s(run: Run) -> bool:
+    return any(
+        unit.main is not None for unit in run.host.systemd.units.values() if unit.name.startswith("k3s")
+    )
 
 
 @program("ping")

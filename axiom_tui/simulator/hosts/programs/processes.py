@@ -102,7 +102,7 @@ def printenv(run: Run) -> int:
 
 @program("setsid")
 def setsid(run: Run) -> int:
-    words = [word for word in run.arguments if word not in ("-w", "--wait", "-f", "--fork", "-c", "--ctty")]
+    _, words = run.leading_options("wfc", ["wait", "fork", "ctty"])
     if not words:
         raise Failure("no command specified")
     run.process.session = run.process.pid

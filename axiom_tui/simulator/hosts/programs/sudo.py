@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from axiom_tui.simulator.hosts.files import ROOT
 from axiom_tui.simulator.hosts.host import PASSWORD, Sudo
 from axiom_tui.simulator.hosts.kernel import Signals
@@ -131,5 +133,6 @@ def _log(run: Run, text: str) -> None:
     """/var/log/auth.log, where everyone with the group adm reads what was run."""
     stamp = run.host.clock().strftime("%b %d %H:%M:%S")
     line = f"{stamp} {run.host.name} sudo[{run.process.pid}]: {text}\n".encode()
-    entry = run.files.writable("/var/log/auth.log", ROOT, mode=0o640, truncate=False)
-    run.files.store(entry, entry.content + line)
+    with contextlib.suppress(OSError):  # a full disk does not keep anybody from being root
+        entry = run.files.writable("/var/log/auth.log", ROOT, mode=0o640, truncate=False)
+        run.files.store(entry, entry.content + line)
