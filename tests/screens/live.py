@@ -53,12 +53,25 @@ class Screen:
         text = "".join(" " if character in "│▌▐╭╮╰╯─▁▂▃▄▅▆▇█" else character for character in self.lines)
         return " ".join(text.split())
 
+    def page(self, name: str) -> str:
+        """What is seen of the widget with this id, and nothing beside it."""
+        region = self.app.screen.query_one(f"#{name}").region
+        lines = self.lines.splitlines()[region.y : region.bottom]
+        return " ".join(" ".join(line[region.x : region.right] for line in lines).split())
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
 
     async def type(self, text: str) -> None:
-        names = {" ": "space", "-": "minus", "=": "equals_sign", "!": "exclamation_mark", "/": "slash"}
+        names = {
+            " ": "space",
+            "-": "minus",
+            "=": "equals_sign",
+            "!": "exclamation_mark",
+            "/": "slash",
+            ":": "colon",
+        }
         await self.press(*(names.get(character, character) for character in text))
 
     async def command(self, text: str) -> None:

@@ -86,7 +86,7 @@ async def mark(screen: Screen, *names: str) -> None:
 async def stage(screen: Screen, name: str) -> None:
     def is_there() -> bool:
         page = screen.app.screen
-        return isinstance(page, WizardScreen) and page.stage == name and not page._busy
+        return isinstance(page, WizardScreen) and page.stage == name and page._busy_since is None
 
     await screen.until(is_there, f"for the page {name}")
 
@@ -351,7 +351,7 @@ async def test_what_is_looked_at_hangs(axiom: EmbeddedAxiom) -> None:
         await stage(screen, "choose")
         axiom.faults.set("hang", path="/api/v1/nodes")
         await screen.press("ctrl+n")
-        await screen.sees("looking …")
+        await screen.sees("looking for")
         await stage(screen, "check")
         await screen.sees("did not answer within 0.7 s")
         await screen.press("ctrl+n")
@@ -376,22 +376,22 @@ async def begun(screen: Screen, axiom: EmbeddedAxiom) -> None:
     await screen.sees("✓ done Put WALL-A-3", "▶ running Put WALL-A-4", "· pending", "until")
 
 
+RUNNING = "“Load-balancer labels” is running"
+
+
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "escape"])
-async def test_leaving_while_it_runs_asks_it_to_stop_between_two_steps(
-    axiom: EmbeddedAxiom, key: str
-) -> None:
+async def test_a_run_is_stopped_only_between_two_steps(axiom: EmbeddedAxiom, key: str) -> None:
     before = pools(axiom)
     async with running(impatient(axiom, deadline="60s"), SIZE) as screen:
         await begun(screen, axiom)
         await screen.press(key)
         if key != "escape":
-            await screen.press(key)  # one question, however often
-        await screen.sees("A plan is running. What now?", "Let it go on", "Stop it after this step")
-        await screen.press("escape")
-        await screen.sees_no("What now?", "Cancelling")
-        await screen.press(key)
-        await screen.sees("What now?")
-        await screen.press("j", "enter")
+            await screen.sees(RUNNING, "Stay", "Stop the plan after this step, then leave")
+            await screen.press("escape")
+            await screen.sees_no(RUNNING, "Cancelling")
+            await screen.press(key)
+            await screen.sees(RUNNING)
+            await screen.press("j", "enter")
         await screen.sees("Cancelling: the run ends after this step.")
         assert screen.app.return_code is None
         axiom.faults.clear()
@@ -417,13 +417,27 @@ async def test_the_program_is_not_left_from_another_screen_while_a_plan_runs(axi
         await begun(screen, axiom)
         await screen.press("1")
         await screen.press("q")
-        await screen.sees("A plan is running. What now?", "VERDICT")
-        await screen.press("enter")  # let it go on
+        await screen.sees(RUNNING, "VERDICT")
+        await screen.press("enter")  # stay
         assert screen.app.return_code is None
         axiom.faults.clear()
         await screen.until(lambda: entries() == [(ALL, "done")], "for its end")
         await screen.press("q")
         await screen.until(lambda: screen.app.return_code == 0, "for the end of the program")
+
+
+async def test_the_program_ends_when_the_plan_has_stopped(axiom: EmbeddedAxiom) -> None:
+    async with running(impatient(axiom, deadline="60s"), SIZE) as screen:
+        await begun(screen, axiom)
+        await screen.press("q")
+        await screen.sees(RUNNING)
+        await screen.press("j", "j", "enter")
+        await screen.sees("Cancelling: the run ends after this step.")
+        assert screen.app.return_code is None
+        axiom.faults.clear()
+        await screen.until(lambda: screen.app.return_code == 0, "for the end of the program")
+        assert entries() == [(ALL, "cancelled")]
+        assert pools(axiom)["wall-a-4"] == MENDED["wall-a-4"]
 
 
 async def test_no_other_cluster_while_a_wizard_is_open(axiom: EmbeddedAxiom) -> None:
@@ -435,7 +449,7 @@ async def test_no_other_cluster_while_a_wizard_is_open(axiom: EmbeddedAxiom) -> 
         await to_plan(screen)
         sessions = len(screen.app.sessions)
         await screen.command("ctx axiom-demo")
-        await screen.said("wizard is open")
+        await screen.said("its plan is for this cluster: leave it first")
         assert len(screen.app.sessions) == sessions
         await apply(screen)
         await screen.sees("✓ Done.")
@@ -518,17 +532,22 @@ async def test_two_admins_at_once(axiom: EmbeddedAxiom) -> None:
                 "▲ warn berta@laptop (4711) is at work: label WALL-A-9.", "Wait until it is done"
             )
             await screen.press("ctrl+n")
-            await apply(screen)
-            await screen.sees(
-                "✗ Refused: nothing was changed.", "berta@laptop (4711) is changing this cluster"
-            )
+            await stage(screen, "plan")
+            await screen.press("ctrl+n")
+            await screen.sees("Waiting for the lock that berta@laptop (4711) holds since")
+            assert pools(axiom) == before
+            await screen.press("escape")
+            await stage(screen, "result")
+            await screen.sees("○ Cancelled.")
             assert pools(axiom) == before
             assert entries() == []
-            theirs.release()
             await screen.press("enter")
             await screen.command("labels")
             await to_plan(screen)
-            await apply(screen)
+            await screen.press("ctrl+n")
+            await screen.sees("Waiting for the lock that berta@laptop (4711) holds since")
+            theirs.release()
+            await stage(screen, "result")
             await screen.sees("✓ Done.")
             assert pools(axiom) == {**before, **MENDED}
     finally:
