@@ -97,7 +97,7 @@ def decode_facts(output: bytes) -> HostFacts:
         volumes=_volumes(section("df"), section("df-inodes")),
         interfaces=_interfaces(section("addresses"), section("links")),
         default_routes=_route_devices(section("routes")) + _route_devices(section("routes6")),
-        metadata_address=section("metadata").first if section("metadata").ok else "",
+        metadata_address=_an_address(section("metadata")),
         listeners=_listeners(section("listeners")),
         ufw=_ufw(_assignments(content("/etc/ufw/ufw.conf").text), units.get("ufw", "")),
         firewalld=units.get("firewalld", "") if units.get("firewalld") == "active" else "",
@@ -281,6 +281,11 @@ def _listeners(section: Section) -> tuple[Listener, ...]:
             process = re.search(r'users:\(\("([^"]{1,64})"', line)
             found.append(Listener(fields[0], address, number, process[1] if process else ""))
     return tuple(found)
+
+
+def _an_address(section: Section) -> str:
+    """What a metadata service names, if it is an address and no error page."""
+    return section.first if section.ok and re.fullmatch(r"[0-9a-f.:]{3,45}", section.first) else ""
 
 
 def _answer(section: Section, here: datetime | None = None) -> Answer:

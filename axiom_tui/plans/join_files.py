@@ -6,7 +6,6 @@ key that ends in ``+`` appends to a list (facts: k3s-and-backups.md, 1.4).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from axiom_tui.model.naming import Role
@@ -117,13 +116,24 @@ def written(path: str, content: str, mode: int = 0o600) -> tuple[str, ...]:
 
 
 def _yaml(values: Mapping[str, Value]) -> str:
-    """YAML, with all texts quoted as in JSON, which YAML reads the same way."""
+    """YAML, with all texts quoted."""
     lines = []
     for key, value in values.items():
         if isinstance(value, bool):
             lines.append(f"{key}: {'true' if value else 'false'}")
         elif isinstance(value, str):
-            lines.append(f"{key}: {json.dumps(value)}")
+            lines.append(f"{key}: {_quoted(value)}")
         else:
-            lines += [f"{key}:", *(f"  - {json.dumps(item)}" for item in value)]
+            lines += [f"{key}:", *(f"  - {_quoted(item)}" for item in value)]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted YAML scalar: printable ASCII as it is, all else as an escape."""
+
+    def escaped(char: str) -> str:
+        if char in '\\"':
+            return f"\\{char}"
+        return char if char.isascii() and char.isprintable() else f"\\U{ord(char):08x}"
+
+    return f'"{"".join(map(escaped, text))}"'

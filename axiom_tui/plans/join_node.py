@@ -55,7 +55,7 @@ def join_plan(spec: JoinSpec, access: Access) -> Plan:
     steps: tuple[Step, ...] = (
         NameIsFree(node, spec, access.cluster.context),
         *_device_steps(spec, access),
-        *_host_steps(spec, access, hosts, node),
+        *host_steps(spec, access, hosts, node),
         NodeAppears(node, spec),
         NodeIsReady(node, spec),
         AddressesAreRight(node, spec),
@@ -84,7 +84,7 @@ def first_server_plan(spec: JoinSpec, access: Access) -> Plan:
     hosts = _hosts(access)
     steps: tuple[Step, ...] = (
         *_device_steps(spec, access),
-        *_host_steps(spec, access, hosts, None),
+        *host_steps(spec, access, hosts, None),
         ReadKubeconfig(hosts, spec),
         *record_steps(spec, access.records, access.resolve),
         UnavailableStep(
@@ -174,7 +174,7 @@ def _device_steps(spec: JoinSpec, access: Access) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _host_steps(spec: JoinSpec, access: Access, hosts: Hosts, node: JoiningNode | None) -> tuple[Step, ...]:
+def host_steps(spec: JoinSpec, access: Access, hosts: Hosts, node: JoiningNode | None) -> tuple[Step, ...]:
     mark = Mark()
     token: tuple[Step, ...] = ()
     if spec.token != TokenFrom.NEW:
