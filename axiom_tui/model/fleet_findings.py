@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from axiom_tui.model.finding import Finding, Severity, Wizard
 from axiom_tui.model.fleet import Observation, Row
 from axiom_tui.model.naming import Role
-from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, found_pool
+from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.model.rules import Rules
 
 
@@ -17,8 +17,7 @@ def fleet_findings(rows: Sequence[Row], seen: Observation, rules: Rules) -> tupl
 
 
 def _pools_empty(rows: Sequence[Row], seen: Observation, rules: Rules) -> Iterator[Finding]:
-    nodes = [row.node for row in rows if row.node is not None]
-    if not any(ENABLE_LABEL in node.labels for node in nodes):
+    if not any(row.node is not None and ENABLE_LABEL in row.node.labels for row in rows):
         return  # without any enablelb label servicelb ignores pools: every node serves
     asked: dict[str, list[str]] = {}
     for service in seen.services:
@@ -29,7 +28,7 @@ def _pools_empty(rows: Sequence[Row], seen: Observation, rules: Rules) -> Iterat
         ):
             asked.setdefault(service.labels[POOL_LABEL], []).append(service.full_name)
     for pool in sorted({*rules.pools.pools, *asked}):
-        members = [node for node in nodes if found_pool(node) == pool]
+        members = [row.node for row in rows if row.node is not None and row.pool_found == pool]
         if any(node.is_ready for node in members) or not (members or pool in asked):
             continue  # a pool without nodes that nobody asks for is no fault
         why = "none of its nodes is Ready" if members else "no node is in it"

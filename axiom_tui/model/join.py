@@ -25,6 +25,42 @@ from axiom_tui.model.version import Version, minors_behind
 
 
 @dataclass(frozen=True, slots=True)
+class Matching:
+    """Which device is which node's, and the other devices that claim its host name, by node name."""
+
+    nodes: tuple[Node, ...] = ()
+    devices: tuple[TailnetDevice, ...] = ()
+    own: Mapping[str, TailnetDevice] = field(default_factory=dict)
+    twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, seen: Observation, rules: Rules) -> Matching:
+        own = match_devices(seen.nodes, seen.devices)
+        claims = defaultdict(list)
+        for device in seen.devices:
+            if device.host_name:
+                claims[fold(device.host_name)].append(device)
+        twins = {
+            node.name: found
+            for node in seen.nodes
+            if (found := _twins(claims.get(fold(node.name), ()), own.get(node.name), rules))
+        }
+        return cls(seen.nodes, seen.devices, own, twins)
+
+    def holds_for(self, seen: Observation) -> bool:
+        """Whether nothing that it rests upon has changed."""
+
+        def is_named_alike(one: Node, two: Node) -> bool:
+            return one is two or (one.name == two.name and one.internal_ips == two.internal_ips)
+
+        return (
+            seen.devices is self.devices
+            and len(seen.nodes) == len(self.nodes)
+            and all(map(is_named_alike, seen.nodes, self.nodes))
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """Rows in fleet order, all findings worst first, and when time alone would change them."""
 
@@ -33,6 +69,7 @@ class Joined:
     recheck_at: datetime | None = None
     version: str = ""
     subjects: Mapping[str, Subject] = field(default_factory=dict, repr=False)
+    matching: Matching = field(default_factory=Matching, repr=False)
 
 
 def join(
@@ -45,9 +82,10 @@ def join(
     context = Context(rules, now, Version.parse(version))
     old = previous if previous is not None and previous.version == version else Joined()
     old_rows = {row.key: row for row in old.rows}
+    matching = old.matching if old.matching.holds_for(seen) else Matching.of(seen, rules)
     rows: list[Row] = []
     subjects = {}
-    for subject in _subjects(seen, context, old.subjects):
+    for subject in _subjects(seen, context, matching, old.subjects):
         subjects[subject.key] = subject
         row = old_rows.get(subject.key)
         before = old.subjects.get(subject.key)
@@ -64,6 +102,7 @@ def join(
         min((row.recheck_at for row in rows if row.recheck_at), default=None),
         version,
         subjects,
+        matching,
     )
 
 
@@ -111,18 +150,15 @@ def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> di
     return matched
 
 
-def _subjects(seen: Observation, context: Context, old: Mapping[str, Subject]) -> Iterator[Subject]:
+def _subjects(
+    seen: Observation, context: Context, matching: Matching, old: Mapping[str, Subject]
+) -> Iterator[Subject]:
     """The subjects of all rows; one whose parts are the very same as in ``old`` is taken from there."""
     rules, server = context.rules, context.server_version
-    matched = match_devices(seen.nodes, seen.devices)
-    claims = defaultdict(list)
-    for device in seen.devices:
-        if device.host_name:
-            claims[fold(device.host_name)].append(device)
     tailnet_known, cluster_known = seen.tailnet is not None, bool(seen.nodes)
     for node in seen.nodes:
-        own, usage = matched.get(node.name), seen.usage.get(node.name)
-        twins = _twins(claims.get(fold(node.name), ()), own, rules)
+        own, usage = matching.own.get(node.name), seen.usage.get(node.name)
+        twins = matching.twins.get(node.name, ())
         before = old.get(node.name)
         if (
             before is not None
@@ -147,7 +183,7 @@ def _subjects(seen: Observation, context: Context, old: Mapping[str, Subject]) -
             tailnet_known=tailnet_known,
             cluster_known=cluster_known,
         )
-    joined = {device.id for device in matched.values()}
+    joined = {device.id for device in matching.own.values()}
     for device in seen.devices:
         if device.id in joined or not rules.is_meant_as_node(device):
             continue
