@@ -131,3 +131,27 @@ def test_rows_know_another_server_version() -> None:
     after = join(seen, RULES, NOW, "v1.34.0", before)
     assert "kubelet-behind" in {finding.rule for finding in after.rows[0].findings}
     assert replace_struct(node) == node
+
+
+@given(observations, st.lists(nodes, min_size=1), st.data())
+def test_an_incremental_join_sees_every_change_of_a_node(
+    seen: Observation, new_nodes: list[Node], data: st.DataObject
+) -> None:
+    """The devices stay the same objects, and each node its place: what is reused then must still hold."""
+    before = join(seen, RULES, NOW, VERSION)
+    later = list(seen.nodes)
+    for place in range(len(later)):
+        if data.draw(st.booleans()):
+            changed = data.draw(st.sampled_from(new_nodes))
+            keeps = data.draw(st.sampled_from(("name", "name and addresses", "labels")))
+            if keeps == "labels":
+                later[place] = replace_struct(later[place], labels=changed.labels)
+            elif keeps == "name":
+                later[place] = replace_struct(changed, name=later[place].name)
+            else:
+                ips = later[place].internal_ips
+                later[place] = replace_struct(changed, name=later[place].name, internal_ips=ips)
+    after = replace(seen, nodes=tuple(later))
+    again, whole = join(after, RULES, NOW, VERSION, before), join(after, RULES, NOW, VERSION)
+    assert again.rows == whole.rows
+    assert again.findings == whole.findings
