@@ -357,10 +357,19 @@ def signal_name(number: int) -> str:
     return Signals(number).name.removeprefix("SIG") if number in Signals.__members__.values() else str(number)
 
 
+def signal_number(text: str) -> int | None:
+    """``TERM``, ``SIGTERM``, ``15``, ``EXIT`` or ``0`` as a number; None if there is no such signal."""
+    if text.isdigit():
+        return int(text) if int(text) <= 64 else None
+    name = text.upper().removeprefix("SIG")
+    if name == "EXIT":
+        return 0
+    found = Signals.__members__.get(f"SIG{name}")
+    return None if found is None else int(found)
+
+
 def kill(process: Process, arguments: Sequence[str]) -> tuple[int, list[str], str]:
     """Exit status, problems and output of ``kill``."""
-    from axiom_tui.simulator.hosts.shell import signal_number
-
     words, number = list(arguments), int(Signals.SIGTERM)
     if words[:1] == ["-l"]:
         names = " ".join(signal_name(item) for item in Signals)
@@ -372,7 +381,7 @@ def kill(process: Process, arguments: Sequence[str]) -> tuple[int, list[str], st
         if found is None:
             return 2, [f"Illegal option -{text}"], ""
         number = found
-    problems = []
+    problems: list[str] = []
     for word in words[1:] if words[:1] == ["--"] else words:
         if not re.fullmatch(r"-?\d+", word):
             problems.append(f"Illegal number: {word}")
@@ -381,6 +390,6 @@ def kill(process: Process, arguments: Sequence[str]) -> tuple[int, list[str], st
             if not process.kernel.kill(int(word), number, process):
                 problems.append("No such process")
         except OSError as error:
-            problems.append(error.strerror)
+            problems.append(error.strerror or "")
     process.check()
     return int(bool(problems)), problems, ""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from axiom_tui.simulator.hosts import basics
 from axiom_tui.simulator.hosts.expansion import ExpansionProblem
 from axiom_tui.simulator.hosts.files import Kind
-from axiom_tui.simulator.hosts.shell import Exit, Leave, Shell, signal_number
-from axiom_tui.simulator.hosts.syntax import NAME
+from axiom_tui.simulator.hosts.lexer import NAME
+from axiom_tui.simulator.hosts.shell import Exit, Leave, Shell
 
 Builtin = Callable[[Shell, list[str]], int]
 
@@ -263,10 +263,11 @@ def _trap(shell: Shell, arguments: list[str]) -> int:
     if not names:  # ``trap TERM`` resets
         action, names = "-", arguments
     for name in names:
-        number = signal_number(name)
-        if number is None:
+        signal = basics.signal_number(name)
+        if signal is None:
             shell.complain(f"trap: {name}: bad trap")
             return 1
+        number = signal
         shell.process.ignored.discard(number)
         shell.process.trapped.discard(number)
         shell.traps.pop(number, None)

@@ -1,4 +1,4 @@
-"""Which computers there are: behind every node, behind devices that wait to be joined, and outside the tailnet.
+"""Which computers there are: behind nodes, behind devices that are none yet, and outside the tailnet.
 
 What is out of order on purpose is marked ``fault:``.
 """

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from axiom_tui.simulator.hosts.syntax import NAME, Arithmetic, Parameter, Part, Substitution, Text, Word
+from axiom_tui.simulator.hosts.lexer import NAME
+from axiom_tui.simulator.hosts.syntax import Arithmetic, Parameter, Part, Substitution, Text, Word
 
 if TYPE_CHECKING:
     from axiom_tui.simulator.hosts.shell import Shell

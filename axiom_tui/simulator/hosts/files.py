@@ -1,4 +1,4 @@
-"""The file system of a simulated host, in memory: paths, modes, owners, links, and a disk that can be full."""
+"""The file system of a simulated host, in memory: paths, modes, owners, links, a disk that can be full."""
 
 from __future__ import annotations
 

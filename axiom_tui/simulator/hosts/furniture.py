@@ -115,8 +115,8 @@ def _furnish_etc(host: Host) -> None:
     files.write(
         "/etc/os-release",
         f'PRETTY_NAME="{system.pretty}"\nNAME="{system.id.title()}"\nVERSION_ID="{system.version}"\n'
-        f'VERSION="{system.version} ({system.codename})"\nVERSION_CODENAME={system.codename}\nID={system.id}\n'
-        + ("ID_LIKE=debian\n" if system.id == "ubuntu" else ""),
+        f'VERSION="{system.version} ({system.codename})"\nVERSION_CODENAME={system.codename}\n'
+        f"ID={system.id}\n" + ("ID_LIKE=debian\n" if system.id == "ubuntu" else ""),
     )
     files.write("/etc/hostname", f"{host.name}\n")
     files.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
@@ -132,7 +132,7 @@ def _furnish_etc(host: Host) -> None:
     grant = {Sudo.PASSWORD: "%sudo ALL=(ALL:ALL) ALL", Sudo.NOPASSWD: f"{USER} ALL=(ALL) NOPASSWD:ALL"}
     files.write(
         "/etc/sudoers",
-        'Defaults env_reset\nDefaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"\n'
+        f'Defaults env_reset\nDefaults secure_path="{SEARCH_PATH}"\n'
         f"root ALL=(ALL:ALL) ALL\n{grant.get(host.sudo, '')}\n",
         0o440,
     )
@@ -144,7 +144,8 @@ def _furnish_proc(host: Host) -> None:
 
     def memory() -> str:
         return (
-            f"MemTotal:       {total} kB\nMemFree:        {total // 3} kB\nMemAvailable:   {total * 4 // 5} kB\n"
+            f"MemTotal:       {total} kB\nMemFree:        {total // 3} kB\n"
+            f"MemAvailable:   {total * 4 // 5} kB\n"
             f"Buffers:        {total // 40} kB\nCached:         {total // 4} kB\n"
             f"SwapTotal:      {host.swap_kib} kB\nSwapFree:       {host.swap_kib} kB\n"
         )
@@ -206,7 +207,7 @@ def _sysctl(host: Host, name: str, value: str) -> None:
 
 
 def _furnish_k3s(host: Host) -> None:
-    """K3s as the operator's runbook leaves it, by the install script: flags in the unit, the token beside it."""
+    """K3s as the operator's runbook leaves it, by the install script: flags in the unit, token beside it."""
     machine, files = host.computer.machine, host.files
     assert machine is not None
     is_server = machine.role is Role.SERVER

@@ -181,7 +181,7 @@ class Host:
         return datetime.now(UTC) + self.clock_offset + timedelta(seconds=shift.seconds if shift else 0)
 
     def paced(self, seconds: float) -> float:
-        """So long does something take that takes ``seconds`` in reality; never nothing, so that loops breathe."""
+        """How long it takes here what takes ``seconds`` in reality; never no time at all."""
         return max(0.02, seconds * self.hosts.pace)
 
     def rename(self, name: str) -> None:

@@ -28,7 +28,8 @@ choose_role() {
             *) fail "Only https:// URLs are supported for K3S_URL (have $K3S_URL)" ;;
         esac
         if [ -z "$K3S_TOKEN" ] && [ -z "$K3S_TOKEN_FILE" ]; then
-            fail "Defaulted k3s exec command to 'agent' because K3S_URL is defined, but K3S_TOKEN or K3S_TOKEN_FILE is not defined."
+            why="because K3S_URL is defined, but K3S_TOKEN or K3S_TOKEN_FILE is not defined."
+            fail "Defaulted k3s exec command to 'agent' $why"
         fi
     fi
     flags=
@@ -60,7 +61,8 @@ choose_version() {
     else
         channel=${INSTALL_K3S_CHANNEL:-stable}
         info "Finding release for channel $channel"
-        found=$(curl -w '%{url_effective}' -L -s -S "$CHANNELS/$channel" -o /dev/null) || fail "Download failed"
+        found=$(curl -w '%{url_effective}' -L -s -S "$CHANNELS/$channel" -o /dev/null) ||
+            fail "Download failed"
         version=${found##*/}
     fi
     info "Using $version as release"
@@ -228,7 +230,8 @@ enable_and_start() {
 
 main() {
     [ "$(id -u)" = 0 ] || fail "The simulated script has to be run as root"
-    command -v systemctl >/dev/null 2>&1 || fail "Can not find systemd or openrc to use as a process supervisor for k3s"
+    command -v systemctl >/dev/null 2>&1 ||
+        fail "Can not find systemd or openrc to use as a process supervisor for k3s"
     command -v curl >/dev/null 2>&1 || fail "Can not find curl or wget for downloading files"
     choose_role "$@"
     choose_architecture

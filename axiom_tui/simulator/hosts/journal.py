@@ -28,7 +28,8 @@ class Record:
     def cursor(self) -> str:
         """systemd's opaque cursor; only this journal reads its number back."""
         moment = int(self.at.timestamp() * 1_000_000)
-        return f"s={_boot('file')};i={self.number:x};b={_boot('boot')};m={moment:x};t={moment:x};x={self.number:x}"
+        times = f"m={moment:x};t={moment:x}"
+        return f"s={_boot('file')};i={self.number:x};b={_boot('boot')};{times};x={self.number:x}"
 
 
 def number_of(cursor: str) -> int:

@@ -135,8 +135,8 @@ class _K3s:
             own = domain.endswith(("kubernetes.io", "k8s.io")) and not domain.endswith("cattle.io")
             if own and not key.startswith(_KUBELET_LABELS):
                 raise Fatal(
-                    "kubelet exited: failed to validate kubelet flags: unknown 'kubernetes.io' or 'k8s.io' labels "
-                    f"specified with --node-labels: [{key}]"
+                    "kubelet exited: failed to validate kubelet flags: unknown 'kubernetes.io' or 'k8s.io' "
+                    f"labels specified with --node-labels: [{key}]"
                 )
 
     def _join(self, config: Configuration) -> str:
@@ -147,10 +147,8 @@ class _K3s:
             raise Fatal("Error: --server is required")
         token = parse_token(self._token(config))
         if self._role is Role.AGENT:
-            self._log(
-                "info",
-                f"Running load balancer k3s-agent-load-balancer 127.0.0.1:6444 -> [{urlsplit(server).netloc}]",
-            )
+            where = f"127.0.0.1:6444 -> [{urlsplit(server).netloc}]"
+            self._log("info", f"Running load balancer k3s-agent-load-balancer {where}")
         self._until_admitted(server, token, name)
         if self._role is Role.SERVER:
             self._check_servers(config, name)
@@ -219,21 +217,22 @@ class _K3s:
         now, founded = self._host.clock(), self._host.hosts.cluster_clock() - FOUNDED_BEFORE
         if now < founded:
             times = f"current time {_iso(now)} is before {_iso(founded)}"
-            text = f"tls: failed to verify certificate: x509: certificate has expired or is not yet valid: {times}"
+            text = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: "
+            text += times
             raise self._refuse(f'failed to get CA certs: Get "{own}": {text}', server=server)
         expected = self._secrets.authority_hash
         if self._host.find_fault("host-authority-changed"):
             expected = _digest("another authority")
         if token.authority and token.authority != expected:
-            raise self._refuse(
-                f"token CA hash does not match the Cluster CA certificate hash: {token.authority} != {expected}",
-                server=server,
-            )
+            hashes = f"{token.authority} != {expected}"
+            text = f"token CA hash does not match the Cluster CA certificate hash: {hashes}"
+            raise self._refuse(text, server=server)
         if not token.authority:
             self._log(
                 "warning",
-                "Cluster CA certificate is not trusted by the host CA bundle, but the token does not include a CA "
-                "hash. Use the full token from the server's node-token file to enable Cluster CA validation.",
+                "Cluster CA certificate is not trusted by the host CA bundle, but the token does not include "
+                "a CA hash. Use the full token from the server's node-token file to enable Cluster CA "
+                "validation.",
             )
 
     def _authenticate(self, server: str, token: Credential, name: str) -> None:
@@ -242,9 +241,8 @@ class _K3s:
         admitted = self._secrets.admits(token, now, server=is_server)
         if not admitted or self._host.find_fault("host-token-rejected"):
             if is_server:
-                raise Fatal(
-                    f"starting kubernetes: preparing server: {server}/v1-k3s/server-bootstrap: 401 Unauthorized"
-                )
+                where = f"{server}/v1-k3s/server-bootstrap"
+                raise Fatal(f"starting kubernetes: preparing server: {where}: 401 Unauthorized")
             raise self._waiting("https://127.0.0.1:6444/v1-k3s/serving-kubelet.crt: 401 Unauthorized")
         known = self._secrets.knows_node(name, self._password())
         if self._host.find_fault("host-name-taken"):

@@ -295,7 +295,7 @@ class Kernel:
         directory: str = "/",
         leads_session: bool = False,
     ) -> Process:
-        """Start a process; without ``files`` it has its parent's. What is not given it takes from the parent."""
+        """Start a process. What is not given, files among it, it takes from its parent."""
         with self.changed:
             pid = self._next_pid
             self._next_pid += 1

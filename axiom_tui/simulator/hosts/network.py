@@ -52,7 +52,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer. ``authority`` is the PEM of who signed the server's certificate, "" for one that all trust."""
+    """An answer. ``authority`` is the PEM of who signed the certificate, "" for one that all trust."""
 
     status: int
     body: bytes = b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +12,9 @@ from axiom_tui.simulator.hosts.expansion import (
     expand_text,
     expand_words,
 )
-from axiom_tui.simulator.hosts.kernel import Nothing, OpenFile, Pipe, Process, Signals
+from axiom_tui.simulator.hosts.kernel import Nothing, OpenFile, Pipe, Process
+from axiom_tui.simulator.hosts.parser import Parser
+from axiom_tui.simulator.hosts.redirections import redirect, redirected, redirection_problem
 from axiom_tui.simulator.hosts.syntax import (
     AndOr,
     Case,
@@ -22,7 +23,6 @@ from axiom_tui.simulator.hosts.syntax import (
     Function,
     Group,
     If,
-    Parser,
     Pipeline,
     Redirection,
     Simple,
@@ -157,7 +157,7 @@ class Shell:
             if name == "0":
                 return self.name
             return self.arguments[int(name) - 1] if int(name) <= len(self.arguments) else None
-        special = {
+        special: dict[str, Callable[[], str | None]] = {
             "?": lambda: str(self.status),
             "#": lambda: str(len(self.arguments)),
             "$": lambda: str(self.number),
@@ -313,10 +313,10 @@ class Shell:
             self.functions[command.name] = command.body
             return 0
         try:
-            with self._redirected(command.redirections):
+            with redirected(self, command.redirections):
                 return self._run_compound(command)
         except OSError as error:
-            self.complain(_redirection_problem(error))
+            self.complain(redirection_problem(error))
             return 2
 
     def _run_compound(self, command: Group | If | While | For | Case) -> int:
@@ -336,7 +336,7 @@ class Shell:
                 )
             case For():
                 words = self.arguments if command.words is None else expand_words(self, command.words)
-                return self._loop((self.assign(command.name, word) for word in list(words)), command.body)
+                return self._loop(self._assigning(command.name, list(words)), command.body)
             case Case():
                 subject = expand_text(self, command.subject)
                 for patterns, body in command.branches:
@@ -351,6 +351,11 @@ class Shell:
     def _holds(self, condition: Sequence[AndOr]) -> bool:
         with self._tested(True):
             return self.run_list(condition) == 0
+
+    def _assigning(self, name: str, words: list[str]) -> Iterator[str]:
+        for word in words:
+            self.assign(name, word)
+            yield word
 
     def _loop(self, rounds: Iterator[object], body: Sequence[AndOr]) -> int:
         status = 0
@@ -383,10 +388,10 @@ class Shell:
                 self.assign(name, expand_text(self, word))
             status = self.substituted or 0  # of the last command substitution
             try:
-                with self._redirected(command.redirections):
+                with redirected(self, command.redirections):
                     return status
             except OSError as error:
-                self.complain(_redirection_problem(error))
+                self.complain(redirection_problem(error))
                 return 2
         self.status = before
         assignments = {name: expand_text(self, word) for name, word in command.assignments}
@@ -408,7 +413,7 @@ class Shell:
         try:
             if name == "exec":
                 return self._exec(words[1:], assignments, redirections)
-            with self._redirected(redirections):
+            with redirected(self, redirections):
                 if name in self.functions and name not in SPECIAL:
                     with self._assigned(assignments):
                         return self._call_function(name, words[1:])
@@ -417,7 +422,7 @@ class Shell:
                         return BUILTINS[name](self, words[1:])
                 return self.run_program(words, assignments, in_place=in_place)
         except OSError as error:
-            self.complain(_redirection_problem(error))
+            self.complain(redirection_problem(error))
             if name in SPECIAL:
                 raise Exit(2) from error
             return 2
@@ -460,7 +465,7 @@ class Shell:
         self, words: list[str], assignments: dict[str, str], redirections: Sequence[Redirection]
     ) -> int:
         for redirection in redirections:
-            self._redirect(redirection)
+            redirect(self, redirection)
         if not words:
             return 0
         status = self.run_program(words, assignments, in_place=True)
@@ -486,62 +491,3 @@ class Shell:
         if in_place:
             return main(self.process)
         return self._wait(self.process.kernel.spawn(main, parent=self.process))
-
-    # redirections
-
-    @contextmanager
-    def _redirected(self, redirections: Sequence[Redirection]) -> Iterator[None]:
-        saved: list[tuple[int, OpenFile | None]] = []
-        try:
-            for redirection in redirections:
-                old = self.process.files.get(redirection.descriptor)
-                if old is not None:
-                    old.references += 1
-                saved.append((redirection.descriptor, old))
-                self._redirect(redirection)
-            yield
-        finally:
-            for descriptor, old in reversed(saved):
-                if old is None:
-                    self.process.close(descriptor)
-                else:
-                    self.process.open(descriptor, old)
-                    old.references -= 1
-
-    def _redirect(self, redirection: Redirection) -> None:
-        operator, descriptor = redirection.operator, redirection.descriptor
-        target = expand_text(self, redirection.target)
-        if operator == "<<":
-            pipe = Pipe(self.process.kernel)
-            pipe.data += target.encode(errors="surrogateescape")
-            pipe.is_written = False
-            self.process.open(descriptor, pipe.reader)
-        elif operator in ("<&", ">&"):
-            if target == "-":
-                self.process.close(descriptor)
-            elif target.isdigit():
-                self.process.open(descriptor, self.process.file(int(target)))
-            else:
-                raise ExpansionProblem("Bad fd number")
-        else:
-            how = {"<": "r", ">>": "a", "<>": "r"}.get(operator, "w")
-            self.process.open(descriptor, self.process.open_path(target, how))
-
-
-def _redirection_problem(error: OSError) -> str:
-    """As dash words it; it knows three reasons by name."""
-    if error.errno == errno.EBADF:
-        return f"{error.filename}: Bad file descriptor"
-    if error.errno == errno.EPIPE:
-        return "write error: Broken pipe"
-    return f"cannot open {error.filename}: {error.strerror}"
-
-
-def signal_number(text: str) -> int | None:
-    """``TERM``, ``SIGTERM``, ``15``, ``EXIT`` or ``0`` as a number; None if there is no such signal."""
-    if text.isdigit():
-        return int(text) if int(text) <= 64 else None
-    name = text.upper().removeprefix("SIG")
-    if name == "EXIT":
-        return 0
-    return int(Signals[f"SIG{name}"]) if f"SIG{name}" in Signals.__members__ else None

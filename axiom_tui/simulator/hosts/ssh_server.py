@@ -240,7 +240,13 @@ def _transport_class() -> Any:
 def _door_class() -> Any:
     """The rules of who may come in and what he may do, as paramiko asks for them."""
     import paramiko
-    from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED, cMSG_USERAUTH_BANNER
+    from paramiko.common import (
+        AUTH_FAILED,
+        AUTH_SUCCESSFUL,
+        OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+        OPEN_SUCCEEDED,
+        cMSG_USERAUTH_BANNER,
+    )
     from paramiko.message import Message
 
     class Door(paramiko.ServerInterface):
@@ -324,7 +330,7 @@ def _door_class() -> Any:
         def check_channel_request(self, kind: str, chanid: int) -> int:
             if kind == "session":
                 return OPEN_SUCCEEDED
-            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
         def check_channel_pty_request(self, channel: Any, *terminal: Any) -> bool:
             self._terminals.add(channel.chanid)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UNIT_DIRECTORY = "/etc/systemd/system"
 WANTS = f"{UNIT_DIRECTORY}/multi-user.target.wants"
+_SYSTEMD = ("/lib/systemd/systemd",)
 RESTART_AFTER = 5.0  # seconds, where the unit does not say
 
 
@@ -163,18 +164,15 @@ class Systemd:
         def main(process: Process) -> int:
             found = self._host.find_program(words[0], process, "") if words else None
             if found is None or not self._host.is_executable(found, process):
-                self._host.journal.write(
-                    unit.name,
-                    f"{unit.name}: Failed to locate executable {words[0] if words else ''}: No such file or directory",
-                    identifier="systemd",
-                    priority=3,
-                )
+                what = f"executable {words[0] if words else ''}: No such file or directory"
+                text = f"{unit.name}: Failed to locate {what}"
+                self._host.journal.write(unit.name, text, identifier="systemd", priority=3)
                 return 203
             return self._host.execute(process, words, found)
 
         def supervise(watcher: Process) -> int:
-            status = watcher.wait_for(lambda: started.status is not None) and started.status
-            self._ended(unit, int(status or 0))
+            watcher.wait_for(lambda: started.status is not None)
+            self._ended(unit, started.status or 0)
             return 0
 
         started = self._host.kernel.spawn(
@@ -186,7 +184,7 @@ class Systemd:
         unit.main = started
         if unit.setting("Type", "simple") != "notify":
             self._become(unit, "active", "running")
-        self._host.kernel.spawn(supervise, files={}, arguments=("/lib/systemd/systemd",))
+        self._host.kernel.spawn(supervise, files={}, arguments=_SYSTEMD)
 
     def _ended(self, unit: Unit, status: int) -> None:
         """The main process is gone: stopped as asked, or to be started again."""
@@ -220,7 +218,7 @@ class Systemd:
                 self._launch(unit)
             return 0
 
-        self._host.kernel.spawn(restart, files={}, arguments=("/lib/systemd/systemd",))
+        self._host.kernel.spawn(restart, files={}, arguments=_SYSTEMD)
 
 
 def _environment(host: Host, unit: Unit) -> Mapping[str, str]:

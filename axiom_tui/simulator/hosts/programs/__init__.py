@@ -2,10 +2,12 @@
 
 from axiom_tui.simulator.hosts.programs import (
     curl,
+    file_facts,
     files,
     k3s,
     network,
     processes,
+    sed,
     services,
     sudo,
     system,
@@ -15,10 +17,12 @@ from axiom_tui.simulator.hosts.programs import (
 
 __all__ = [
     "curl",
+    "file_facts",
     "files",
     "k3s",
     "network",
     "processes",
+    "sed",
     "services",
     "sudo",
     "system",

@@ -1,4 +1,4 @@
-"""The k3s program (facts: k3s-and-backups.md 1.5, 3.2); what `k3s server` and `k3s agent` do is in `k3s_node`."""
+"""The k3s program (facts: k3s-and-backups.md 1.5, 3.2). What ``server`` and ``agent`` do is in `k3s_node`."""
 
 from __future__ import annotations
 
@@ -80,9 +80,8 @@ def _token(run: Run, words: list[str]) -> int:
                 left = token.expires - hosts.cluster_clock() if token.expires else None
                 ttl_text = f"{int(left.total_seconds() // 60)}m" if left else "<forever>"
                 until = token.expires.strftime("%Y-%m-%dT%H:%M:%SZ") if token.expires else "<never>"
-                run.line(
-                    f"{token.id}    {ttl_text:<11} {until:<22} authentication,signing   {token.description or '<none>'}"
-                )
+                described = f"authentication,signing   {token.description or '<none>'}"
+                run.line(f"{token.id}    {ttl_text:<11} {until:<22} {described}")
             return 0
         case "delete":
             failed = 0
@@ -118,9 +117,8 @@ def _duration(text: str) -> timedelta | None:
 def _kubectl(run: Run, words: list[str]) -> int:
     """Nodes alone: ``get nodes``, ``get node NAME``, ``delete node NAME``."""
     if not _is_serving(run):
-        run.say(
-            "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
-        )
+        why = "did you specify the right host or port?"
+        run.say(f"The connection to the server localhost:8080 was refused - {why}")
         return 1
     if not run.user.is_root:
         raise Failure("open /etc/rancher/k3s/k3s.yaml: permission denied")

@@ -10,6 +10,7 @@ from axiom_tui.simulator.hosts.network import Unreachable, Unresolved
 from axiom_tui.simulator.hosts.program import Failure, Run, program
 
 _SERVICES = {22: "sshd", 6443: "k3s-server"}
+_LIFETIME = "valid_lft forever preferred_lft forever"
 _LOCAL = frozenset((2381, 2382, 6444, 10248, 10249, 10256, 10257, 10259))
 
 
@@ -157,18 +158,13 @@ def _addresses(run: Run, flags: set[str], family: int, words: list[str]) -> int:
             run.line(f"{link.name:<16} {'UNKNOWN' if link.name != 'eth0' else 'UP':<14} {text} ")
         elif flags & {"-o", "-oneline"}:
             for address, bits, scope in addresses:
-                kind = "inet6" if ":" in address else "inet"
-                run.line(
-                    f"{link.index}: {link.name}    {kind} {address}/{bits} scope {scope} {link.name}\\       valid_lft forever preferred_lft forever"
-                )
+                where = f"{_family(address)} {address}/{bits} scope {scope} {link.name}"
+                run.line(f"{link.index}: {link.name}    {where}\\       {_LIFETIME}")
         else:
-            run.line(
-                f"{link.index}: {link.name}: <{link.flags}> mtu {link.mtu} qdisc fq_codel state UP group default qlen 1000"
-            )
+            run.line(f"{_head(link)} group default qlen 1000")
             for address, bits, scope in addresses:
-                kind = "inet6" if ":" in address else "inet"
-                run.line(f"    {kind} {address}/{bits} scope {scope} {link.name}")
-                run.line("       valid_lft forever preferred_lft forever")
+                run.line(f"    {_family(address)} {address}/{bits} scope {scope} {link.name}")
+                run.line(f"       {_LIFETIME}")
     return 0
 
 
@@ -193,17 +189,24 @@ def _link(run: Run, flags: set[str], words: list[str]) -> int:
         return 0
     for link in links:
         end = "\\    " if flags & {"-o", "-oneline"} else "\n    "
-        run.line(
-            f"{link.index}: {link.name}: <{link.flags}> mtu {link.mtu} qdisc fq_codel state UP mode DEFAULT group default qlen 1000{end}link/ether 96:00:02:aa:bb:{link.index:02x} brd ff:ff:ff:ff:ff:ff"
-        )
+        ether = f"link/ether 96:00:02:aa:bb:{link.index:02x} brd ff:ff:ff:ff:ff:ff"
+        run.line(f"{_head(link)} mode DEFAULT group default qlen 1000{end}{ether}")
     return 0
+
+
+def _head(link: _Link) -> str:
+    return f"{link.index}: {link.name}: <{link.flags}> mtu {link.mtu} qdisc fq_codel state UP"
+
+
+def _family(address: str) -> str:
+    return "inet6" if ":" in address else "inet"
 
 
 def _route(run: Run, flags: set[str], family: int, words: list[str]) -> int:
     if words[:1] == ["get"]:
         address = words[1] if len(words) > 1 else ""
         device = run.host.device
-        tailnet = device is not None and (address.startswith("100.") or address.startswith("fd7a:"))
+        tailnet = device is not None and address.startswith(("100.", "fd7a:"))
         source = (
             device.ipv4
             if device is not None and tailnet
@@ -276,9 +279,8 @@ def ping(run: Run) -> int:
         run.line(f"64 bytes from {address}: icmp_seq={number} ttl=64 time={latency:.1f} ms")
     run.line(f"\n--- {name} ping statistics ---")
     lost = 0 if reached else 100
-    run.line(
-        f"{count} packets transmitted, {count if reached else 0} received, {lost}% packet loss, time {count - 1}000ms"
-    )
+    came = f"{count if reached else 0} received, {lost}% packet loss"
+    run.line(f"{count} packets transmitted, {came}, time {count - 1}000ms")
     if reached:
         run.line(f"rtt min/avg/max/mdev = {latency:.3f}/{latency:.3f}/{latency:.3f}/0.000 ms")
     return int(not reached)

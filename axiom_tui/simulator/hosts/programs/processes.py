@@ -10,7 +10,7 @@ from axiom_tui.simulator.hosts import basics
 from axiom_tui.simulator.hosts.files import ROOT, User
 from axiom_tui.simulator.hosts.kernel import Process, Signals
 from axiom_tui.simulator.hosts.program import Failure, Run, program
-from axiom_tui.simulator.hosts.shell import Shell, signal_number
+from axiom_tui.simulator.hosts.shell import Shell
 
 
 def run_other(run: Run, words: Sequence[str], *, search_path: str | None = None) -> int:
@@ -129,7 +129,7 @@ def timeout(run: Run) -> int:
     options, words = run.leading_options("k:s:v", ["kill-after=", "signal=", "foreground", "preserve-status"])
     if len(words) < 2:
         raise Failure("missing operand", 125)
-    number = signal_number(options.get("-s", options.get("--signal", "TERM"))) or int(Signals.SIGTERM)
+    number = basics.signal_number(options.get("-s", options.get("--signal", "TERM"))) or int(Signals.SIGTERM)
     kill_after = options.get("-k", options.get("--kill-after"))
     child = start(run, words[1:])
     if run.process.wait_for(lambda: child.status is not None, duration(words[0])):
@@ -309,9 +309,8 @@ def id_(run: Run) -> int:
         run.line(" ".join(groups if "-n" in options else [str(_group_number(user, name)) for name in groups]))
     else:
         listed = ",".join(f"{_group_number(user, name)}({name})" for name in user.groups)
-        run.line(
-            f"uid={user.number}({user.name}) gid={_group_number(user, user.groups[0])}({user.groups[0]}) groups={listed}"
-        )
+        own = f"{_group_number(user, user.groups[0])}({user.groups[0]})"
+        run.line(f"uid={user.number}({user.name}) gid={own} groups={listed}")
     return 0
 
 

@@ -12,7 +12,16 @@ from axiom_tui.simulator.hosts.kernel import Signals
 from axiom_tui.simulator.hosts.program import Failure, Run, program
 from axiom_tui.simulator.hosts.systemd import Unit, full_name
 
-_ACTIVE, _INACTIVE, _UNKNOWN = 0, 3, 4
+_INACTIVE, _UNKNOWN = 3, 4
+_SYSTEMCTL = (
+    *("no-block", "now", "property=", "quiet", "value", "no-pager", "full", "all", "type=", "state="),
+    *("system", "no-legend", "plain", "lines=", "output=", "no-ask-password", "wait", "failed"),
+)
+_JOURNALCTL = (
+    *("unit=", "lines=", "follow", "output=", "since=", "until=", "after-cursor=", "cursor=", "show-cursor"),
+    *("no-pager", "no-hostname", "quiet", "reverse", "utc", "boot", "priority=", "all", "grep=", "no-tail"),
+    *("output-fields=", "identifier=", "system"),
+)
 _CHANGES = (
     "start",
     "stop",
@@ -31,29 +40,12 @@ _CHANGES = (
 
 @program("systemctl")
 def systemctl(run: Run) -> int:
-    options, words = run.options(
-        "p:qaln:o:",
-        [
-            "no-block",
-            "now",
-            "property=",
-            "quiet",
-            "value",
-            "no-pager",
-            "full",
-            "all",
-            "system",
-            "type=",
-            "state=",
-        ]
-        + ["no-legend", "plain", "lines=", "output=", "no-ask-password", "wait", "failed"],
-    )
+    options, words = run.options("p:qaln:o:", _SYSTEMCTL)
     command, names = (words[0], words[1:]) if words else ("list-units", [])
     quiet = "-q" in options or "--quiet" in options
     if command in _CHANGES and not run.user.is_root:
-        run.say(
-            f"Failed to {command} {full_name(names[0]) if names else 'units'}: Interactive authentication required."
-        )
+        what = full_name(names[0]) if names else "units"
+        run.say(f"Failed to {command} {what}: Interactive authentication required.")
         return 1
     match command:
         case "is-active":
@@ -225,12 +217,9 @@ def _change(run: Run, command: str, name: str, no_block: bool) -> int:
     systemd = run.host.systemd
     unit = systemd.find(name)
     if unit is None:
-        verb = "stop" if command == "stop" else "start" if command == "start" else "restart"
-        run.say(
-            f"Failed to {verb} {full_name(name)}: Unit {full_name(name)} not found."
-            if command != "stop"
-            else f"Failed to stop {full_name(name)}: Unit {full_name(name)} not loaded."
-        )
+        verb = command if command in ("start", "stop") else "restart"
+        state = "loaded" if command == "stop" else "found"
+        run.say(f"Failed to {verb} {full_name(name)}: Unit {full_name(name)} not {state}.")
         return 5
     if unit.masked and command != "stop":
         run.say(f"Failed to {command} {unit.name}: Unit {unit.name} is masked.")
@@ -269,33 +258,7 @@ def _enable(run: Run, command: str, name: str, now: bool) -> int:
 
 @program("journalctl")
 def journalctl(run: Run) -> int:
-    options, _ = run.options(
-        "u:n:fo:p:qrb:t:exS:U:kc:",
-        [
-            "unit=",
-            "lines=",
-            "follow",
-            "output=",
-            "since=",
-            "until=",
-            "after-cursor=",
-            "cursor=",
-            "show-cursor",
-        ]
-        + [
-            "no-pager",
-            "no-hostname",
-            "quiet",
-            "reverse",
-            "utc",
-            "boot",
-            "priority=",
-            "all",
-            "grep=",
-            "no-tail",
-        ]
-        + ["output-fields=", "identifier=", "system"],
-    )
+    options, _ = run.options("u:n:fo:p:qrb:t:exS:U:kc:", _JOURNALCTL)
 
     def option(short: str, long: str, default: str = "") -> str:
         return options.get(short, options.get(long, default))
@@ -345,12 +308,19 @@ def journalctl(run: Run) -> int:
         if last is not None:
             run.line(f"-- cursor: {last.cursor}")
     while follows:
-        run.process.wait_for(lambda: run.host.journal.last_number > seen)
-        fresh = run.host.journal.records(units, after=seen)
-        seen = max([run.host.journal.last_number, *(record.number for record in fresh)])
-        for record in fresh:
-            run.line(_shown(run, record, form))
+        seen = _follow(run, units, seen, form)
     return 0
+
+
+def _follow(run: Run, units: Sequence[str], seen: int, form: str) -> int:
+    """Wait for what comes after a record, and show it; the number of the last one."""
+    journal = run.host.journal
+    run.process.wait_for(lambda: journal.last_number > seen)
+    fresh = journal.records(after=seen)
+    for record in fresh:
+        if not units or record.unit in units:
+            run.line(_shown(run, record, form))
+    return fresh[-1].number if fresh else seen
 
 
 def _repeated(run: Run, short: str, long: str) -> list[str]:
@@ -366,7 +336,7 @@ def _repeated(run: Run, short: str, long: str) -> list[str]:
 
 
 def _moment(run: Run, text: str) -> datetime:
-    """A time as journalctl takes it: ``-5min``, ``5 minutes ago``, ``@1700000000``, ``2026-11-01 12:00:00``."""
+    """A time as journalctl takes it: ``-5min``, ``5 minutes ago``, ``@1700000000``, or a date."""
     now = run.host.clock()
     if text in ("now", "today"):
         return now if text == "now" else now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -383,7 +353,11 @@ def _moment(run: Run, text: str) -> datetime:
 
 
 def _short(run: Run, record: Record) -> str:
-    return f"{record.at:%b %d %H:%M:%S} {run.host.name} {record.identifier}[{record.pid}]: {record.message}"
+    return f"{record.at:%b %d %H:%M:%S} {_said(run, record)}"
+
+
+def _said(run: Run, record: Record) -> str:
+    return f"{run.host.name} {record.identifier}[{record.pid}]: {record.message}"
 
 
 def _shown(run: Run, record: Record, form: str) -> str:
@@ -404,8 +378,7 @@ def _shown(run: Run, record: Record, form: str) -> str:
                 }
             )
         case "short-iso":
-            stamp = record.at.strftime("%Y-%m-%dT%H:%M:%S+0000")
-            return f"{stamp} {run.host.name} {record.identifier}[{record.pid}]: {record.message}"
+            return f"{record.at:%Y-%m-%dT%H:%M:%S}+0000 {_said(run, record)}"
         case "short-unix":
-            return f"{record.at.timestamp():.6f} {run.host.name} {record.identifier}[{record.pid}]: {record.message}"
+            return f"{record.at.timestamp():.6f} {_said(run, record)}"
     return _short(run, record)

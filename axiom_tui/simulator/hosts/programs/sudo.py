@@ -68,10 +68,8 @@ def sudo(run: Run) -> int:
     environment |= {"SHELL": "/bin/sh", "SUDO_USER": run.user.name, "SUDO_UID": str(run.user.number)}
     environment |= {"SUDO_GID": str(run.user.number), "SUDO_COMMAND": " ".join(words), **assignments}
     found = run.host.find_program(words[0], run.process, SECURE_PATH)
-    _log(
-        run,
-        f"{run.user.name} : PWD={run.process.directory} ; USER={user.name} ; COMMAND={' '.join([found or words[0], *words[1:]])}",
-    )
+    command = " ".join([found or words[0], *words[1:]])
+    _log(run, f"{run.user.name} : PWD={run.process.directory} ; USER={user.name} ; COMMAND={command}")
     if found is None:
         raise Failure(f"{words[0]}: command not found")
     child = start(run, words, user=user, environment=environment)
@@ -95,8 +93,8 @@ def _authenticate(run: Run, options: dict[str, str], ticket: tuple[str, int], *,
         raise Failure("a password is required")
     if "-S" not in options:
         run.complain(
-            "a terminal is required to read the password; either use the -S option to read from standard input "
-            "or configure an askpass helper"
+            "a terminal is required to read the password; either use the -S option to read from standard "
+            "input or configure an askpass helper"
         )
         raise Failure("a password is required")
     _check_password(run, options.get("-p", f"[sudo] password for {run.user.name}: "))

@@ -172,9 +172,8 @@ def modprobe(run: Run) -> int:
     for name in words:
         known = name.replace("-", "_") in run.host.known_modules
         if not known:
-            run.say(
-                f"modprobe: FATAL: Module {name} not found in directory /lib/modules/{run.host.computer.system.kernel}"
-            )
+            place = f"/lib/modules/{run.host.computer.system.kernel}"
+            run.say(f"modprobe: FATAL: Module {name} not found in directory {place}")
             return 1
         if {"-n", "--dry-run", "--show-depends"} & set(options):
             continue

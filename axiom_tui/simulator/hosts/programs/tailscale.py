@@ -22,9 +22,8 @@ def tailscale(run: Run) -> int:
         run.line(f"{VERSION}\n  tailscale commit: 6f1c3d5a2\n  go version: go1.26.1")
         return 0
     if run.host.systemd.find("tailscaled") is None or not _runs(run):
-        run.say(
-            "failed to connect to local tailscaled; it doesn't appear to be running (sudo systemctl start tailscaled ?)"
-        )
+        remedy = "(sudo systemctl start tailscaled ?)"
+        run.say(f"failed to connect to local tailscaled; it doesn't appear to be running {remedy}")
         return 1
     commands = {
         "status": _status,
@@ -214,7 +213,7 @@ def _debug(run: Run, words: list[str]) -> int:
     device = run.host.device
     if words[:1] != ["prefs"]:
         return 1
-    prefs = {
+    prefs: dict[str, object] = {
         "RunSSH": bool(device and device.has_ssh),
         "WantRunning": True,
         "CorpDNS": True,
