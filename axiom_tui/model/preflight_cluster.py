@@ -8,7 +8,14 @@ from axiom_tui.model.checks import Check
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import host_name_fault
 from axiom_tui.model.node import Node, is_public_ip
-from axiom_tui.model.preflight_context import JoinContext, failed, passed, warned
+from axiom_tui.model.preflight_context import (
+    JoinContext,
+    after_approval,
+    awaits_approval,
+    failed,
+    passed,
+    warned,
+)
 from axiom_tui.model.version import Version
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
@@ -108,6 +115,8 @@ def api_name(facts: HostFacts, context: JoinContext) -> Check:
             f"{context.api_host} does not lead to this host yet ({', '.join(found) or 'no address'}).",
             f"Set its A record to {own or 'the tailnet address'} after the first start.",
         )
+    if not found and awaits_approval(facts, context):
+        return after_approval("api-name", f"Whether the host resolves {context.api_host}")
     if not found:
         return failed(
             "api-name",
@@ -129,6 +138,8 @@ def api_name(facts: HostFacts, context: JoinContext) -> Check:
 
 def api(facts: HostFacts, context: JoinContext) -> Check:
     ping = facts.api_ping
+    if not ping.status and awaits_approval(facts, context):
+        return after_approval("api", f"The way to https://{context.api}")
     if ping.status == 200 and ping.body == "pong":
         return passed("api", f"https://{context.api}/ping answers.")
     if ping.status:

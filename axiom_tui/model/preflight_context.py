@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import Role, fold
 from axiom_tui.model.node import Node
 from axiom_tui.model.rules import Rules
@@ -51,6 +52,15 @@ class JoinContext:
     @property
     def api(self) -> str:
         return f"{self.api_host}:{self.api_port}"
+
+
+def awaits_approval(facts: HostFacts, context: JoinContext) -> bool:
+    """Whether the plan lets the device into the tailnet first: until then the host reaches nothing there."""
+    return context.can_control and facts.tailscale.backend == "NeedsMachineAuth"
+
+
+def after_approval(rule: str, what: str) -> Check:
+    return warned(rule, f"{what} can only be tried once the device is approved; the plan does that first.")
 
 
 def passed(rule: str, sentence: str) -> Check:

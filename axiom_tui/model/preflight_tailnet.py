@@ -5,7 +5,14 @@ from __future__ import annotations
 from axiom_tui.model.checks import Check
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import Role
-from axiom_tui.model.preflight_context import JoinContext, failed, passed, warned
+from axiom_tui.model.preflight_context import (
+    JoinContext,
+    after_approval,
+    awaits_approval,
+    failed,
+    passed,
+    warned,
+)
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import PathKind, TailnetDevice
 from axiom_tui.model.version import Version
@@ -31,6 +38,8 @@ def tailscale(facts: HostFacts, context: JoinContext) -> Check:
     found = facts.tailscale
     if found.backend == "Running":
         return passed("tailscale", f"Tailscale is up{f' as {found.name}' if found.name else ''}.")
+    if awaits_approval(facts, context):
+        return warned("tailscale", "Tailscale waits for the approval of this device; the plan approves it.")
     if not found.installed:
         return failed(
             "tailscale",
@@ -152,6 +161,8 @@ def key_expiry(facts: HostFacts, context: JoinContext) -> Check:
 
 def path(facts: HostFacts, context: JoinContext) -> Check | None:
     """The way from the host to the servers, as the host itself sees it."""
+    if awaits_approval(facts, context):
+        return after_approval("path", "The way to the servers")
     if not facts.server_paths:
         return warned("path", "The way to the servers was not tried.") if context.servers else None
     names = {

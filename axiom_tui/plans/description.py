@@ -34,7 +34,11 @@ def describe(plan: Plan) -> str:
 
 def undo_words(plan: Plan) -> tuple[str, ...]:
     """What can and what cannot be taken back, in sentences."""
-    steps = [(number, step) for number, step in enumerate(plan.steps, start=1) if not step.unavailable]
+    steps = [
+        (number, step)
+        for number, step in enumerate(plan.steps, start=1)
+        if not (step.unavailable or step.only_looks)
+    ]
     final = [(number, step) for number, step in steps if not step.reversible]
     if not final:
         return ("all of it can be undone",)

@@ -29,6 +29,8 @@ class NodeStep(Step):
     """A step that looks at the joining node."""
 
     interruptible = True
+    reversible = False
+    only_looks = True
 
     def __init__(self, node: JoiningNode, spec: JoinSpec) -> None:
         self._node = node
@@ -36,9 +38,6 @@ class NodeStep(Step):
 
     def interrupt(self) -> None:
         self._node.client.interrupt()
-
-    def is_undone(self, run: Run) -> bool:
-        return True  # it only looked
 
     def _own(self) -> Node:
         """The node; raises MISSING if it is gone."""
@@ -57,11 +56,10 @@ class NameIsFree(NodeStep):
 
     key = "name"
 
-    def __init__(self, node: JoiningNode, spec: JoinSpec, context: str) -> None:
+    def __init__(self, node: JoiningNode, spec: JoinSpec) -> None:
         super().__init__(node, spec)
         self.title = f"Make sure that the name {spec.name} is free"
-        where = f"kubectl --context {context}" if context else "kubectl"
-        self.commands = (f"{where} get node {spec.node}",)
+        self.commands = (f"{node.kubectl} get node {spec.node}",)
 
     def is_done(self, run: Run) -> bool:
         self._node.own()
@@ -80,7 +78,7 @@ class NodeAppears(NodeStep):
         super().__init__(node, spec)
         self.deadline = spec.ready_timeout + 30.0
         self.title = f"Wait until the node {spec.node} appears in the cluster"
-        self.commands = (f"kubectl get node {spec.node} --watch",)
+        self.commands = (f"{node.kubectl} get node {spec.node} --watch",)
 
     def is_done(self, run: Run) -> bool:
         return self._node.own() is not None
@@ -104,7 +102,7 @@ class NodeIsReady(NodeStep):
         super().__init__(node, spec)
         self.deadline = spec.ready_timeout + 30.0
         self.title = f"Wait until {spec.node} is Ready"
-        self.commands = (f"kubectl wait --for=condition=Ready node/{spec.node}",)
+        self.commands = (f"{node.kubectl} wait --for=condition=Ready node/{spec.node}",)
 
     def is_done(self, run: Run) -> bool:
         return self._own().is_ready
@@ -152,7 +150,7 @@ class AddressesAreRight(NodeStep):
         super().__init__(node, spec)
         external = f" and its ExternalIP {spec.public_ip}" if spec.public_ip else ""
         self.title = f"Prove that its node-ip is {spec.tailnet_ip}{external}"
-        self.commands = (f"kubectl get node {spec.node} -o wide",)
+        self.commands = (f"{node.kubectl} get node {spec.node} -o wide",)
 
     def is_done(self, run: Run) -> bool:
         return not self._faults()
@@ -191,7 +189,7 @@ class CiliumIsReady(NodeStep):
         self.deadline = spec.ready_timeout + 30.0
         self.title = f"Wait until Cilium runs on {spec.node}"
         selector = f"--field-selector spec.nodeName={spec.node}"
-        self.commands = (f"kubectl -n kube-system get pods -l {CILIUM_LABEL}={CILIUM} {selector}",)
+        self.commands = (f"{node.kubectl} get pods -A -l {CILIUM_LABEL}={CILIUM} {selector}",)
 
     def is_done(self, run: Run) -> bool:
         return any(pod.ready for pod in self._agents())
@@ -221,6 +219,8 @@ class LabelTheNode(NodeStep):
 
     key = "labels"
     interruptible = False
+    reversible = True
+    only_looks = False
 
     def __init__(self, node: JoiningNode, spec: JoinSpec, cluster: Cluster, naming: NamingScheme) -> None:
         super().__init__(node, spec)
@@ -229,8 +229,8 @@ class LabelTheNode(NodeStep):
         self._wanted = labels_for(spec.pool)
         pool = f"in the pool {spec.pool}" if spec.pool else "in no pool"
         self.title = f"Make sure that {spec.name} is {pool}"
-        where = f"kubectl --context {cluster.context}" if cluster.context else "kubectl"
-        self.commands = (f"{where} label node {spec.node} {label_arguments(self._wanted)} --overwrite",)
+        labels = label_arguments(self._wanted)
+        self.commands = (f"{node.kubectl} label node {spec.node} {labels} --overwrite",)
 
     def is_done(self, run: Run) -> bool:
         return found_labels(self._own()) == self._wanted
@@ -282,7 +282,7 @@ class AllInOrder(NodeStep):
         for line in proof_of(node):
             run.output(line)
         self._told.set()
-        run.output(f"{row.name}: {row.verdict}")
+        run.output(f"{row.name}: {row.verdict or 'all in order'}")
         for finding in row.findings:
             run.output(f"{finding.severity.word}: {finding.sentence}")
         if not node.is_ready:

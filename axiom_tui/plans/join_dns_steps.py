@@ -53,6 +53,8 @@ class AwaitRecord(Step):
     """Waits for a record that the admin sets by hand."""
 
     interruptible = True
+    reversible = False
+    only_looks = True
     deadline = PATIENCE + 30.0
 
     def __init__(self, key: str, resolve: Resolve, name: str, address: str, ttl: int) -> None:
@@ -80,9 +82,6 @@ class AwaitRecord(Step):
             5.0,
             remedy="Set the record, then resume this plan from the journal.",
         )
-
-    def is_undone(self, run: Run) -> bool:
-        return True  # the record is the admin's own
 
 
 def record_steps(spec: JoinSpec, records: Records | None, resolve: Resolve | None) -> tuple[Step, ...]:

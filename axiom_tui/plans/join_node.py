@@ -36,8 +36,6 @@ RIGHTS = (
     Right("list", "pods"),
     *LABEL_RIGHTS,
 )
-#: What undo needs besides; a plan can be begun without.
-UNDO_RIGHTS = (Right("delete", "nodes"), Right("create", "pods", subresource="eviction"))
 
 
 def join_plan(spec: JoinSpec, access: Access) -> Plan:
@@ -50,10 +48,10 @@ def join_plan(spec: JoinSpec, access: Access) -> Plan:
             "The join plan needs the Kubernetes API, and there is no connection to it.",
             "Connect to the cluster, then resume.",
         )
-    node = JoiningNode(client, spec)
+    node = JoiningNode(client, spec, access.cluster.context)
     settle = SettleServiceLb(client, access.cluster.context, spec.touched)
     steps: tuple[Step, ...] = (
-        NameIsFree(node, spec, access.cluster.context),
+        NameIsFree(node, spec),
         *_device_steps(spec, access),
         *host_steps(spec, access, hosts, node),
         NodeAppears(node, spec),
@@ -138,6 +136,8 @@ class ReadKubeconfig(HostStep):
     """Proves that the new API answers, and says where its kubeconfig lies."""
 
     key = "kubeconfig"
+    reversible = False
+    only_looks = True
 
     def __init__(self, hosts: Hosts, spec: JoinSpec) -> None:
         super().__init__(hosts, spec, spec.ready_timeout)
@@ -155,9 +155,6 @@ class ReadKubeconfig(HostStep):
             "The kubeconfig is /etc/rancher/k3s/k3s.yaml on the host: copy it, and put "
             f"{self._spec.api_url} in place of its server."
         )
-
-    def is_undone(self, run: Run) -> bool:
-        return True  # it only looked
 
 
 def _device_steps(spec: JoinSpec, access: Access) -> tuple[Step, ...]:
@@ -187,7 +184,7 @@ def host_steps(spec: JoinSpec, access: Access, hosts: Hosts, node: JoiningNode |
         WriteConfig(hosts, spec),
         InstallK3s(hosts, spec),
         *token,
-        StartK3s(hosts, spec, mark, node, access.cluster.context),
+        StartK3s(hosts, spec, mark, node),
         AwaitK3s(hosts, spec, mark),
     )
 

@@ -12,7 +12,7 @@ from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.plans.hosts import Hosts
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.join_steps import HostStep
-from axiom_tui.plans.joining_node import DRAIN_WITHIN, JoiningNode
+from axiom_tui.plans.joining_node import DRAIN_WITHIN, REMOVAL_RIGHTS, JoiningNode
 from axiom_tui.plans.k3s_messages import Translation, said, translate
 from axiom_tui.plans.step import Json, Run
 
@@ -89,13 +89,11 @@ class StartK3s(UnitStep):
     key = "start"
     interruptible = False
 
-    def __init__(
-        self, hosts: Hosts, spec: JoinSpec, mark: Mark, node: JoiningNode | None = None, context: str = ""
-    ) -> None:
+    def __init__(self, hosts: Hosts, spec: JoinSpec, mark: Mark, node: JoiningNode | None = None) -> None:
         """``node`` is what this start makes in the cluster, and its undo takes away; None: there is none."""
         super().__init__(hosts, spec, mark, 120.0 + (DRAIN_WITHIN if node else 0.0))
         self._node = node
-        self._context = context
+        self.undo_rights = REMOVAL_RIGHTS if node else ()
         self.title = f"Start {spec.unit}"
         self.commands = (
             f"sudo systemctl enable {spec.unit}",
@@ -140,7 +138,7 @@ class StartK3s(UnitStep):
 
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
         made = self._node is not None and not earlier.get("node")
-        removal = self._node.commands(self._context) if self._node is not None and made else ()
+        removal = self._node.removal() if self._node is not None and made else ()
         return (*removal, f"sudo systemctl disable --now {self._spec.unit}")
 
     def interrupt(self) -> None:
@@ -159,6 +157,8 @@ class AwaitK3s(UnitStep):
     """Waits until K3s says that it is up; shows its journal meanwhile, with its known messages explained."""
 
     key = "agent"
+    reversible = False
+    only_looks = True
 
     def __init__(self, hosts: Hosts, spec: JoinSpec, mark: Mark) -> None:
         super().__init__(hosts, spec, mark, spec.install_timeout + 30.0)
@@ -204,9 +204,6 @@ class AwaitK3s(UnitStep):
                 last = list(known.values())[-1].problem
                 raise fail(last.kind, f"{error.problem.sentence} {last.sentence}", last.remedy) from error
             raise
-
-    def is_undone(self, run: Run) -> bool:
-        return True  # it only looked
 
     def _gave_up(self, known: Mapping[str, Translation]) -> Problem:
         if known:

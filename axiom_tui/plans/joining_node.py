@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from axiom_tui.clients.kubernetes_wire import NODES, PODS
@@ -9,17 +10,20 @@ from axiom_tui.model.node import Node, Pod
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.plans.access import ClusterClient
 from axiom_tui.plans.join_choice import JoinSpec
-from axiom_tui.plans.step import Run
+from axiom_tui.plans.step import Right, Run
 
+#: What taking it away needs to be allowed.
+REMOVAL_RIGHTS = (Right("delete", "nodes"), Right("create", "pods", subresource="eviction"))
 #: How long pods have to move away when a join is taken back, in seconds.
 DRAIN_WITHIN = 120.0
 
 
 class JoiningNode:
-    """Looks at the cluster afresh at each call."""
+    """Looks at the cluster afresh at each call. ``kubectl`` is how a person calls it for this cluster."""
 
-    def __init__(self, client: ClusterClient, spec: JoinSpec) -> None:
+    def __init__(self, client: ClusterClient, spec: JoinSpec, context: str) -> None:
         self.client = client
+        self.kubectl = f"kubectl --context {shlex.quote(context)}" if context else "kubectl"
         self._spec = spec
 
     def found(self) -> Node | None:
@@ -65,11 +69,12 @@ class JoiningNode:
                 raise
         run.wait_for(f"the node {node.name} to be gone", lambda: self.found() is None, 60.0)
 
-    def commands(self, context: str) -> tuple[str, ...]:
-        where = f"kubectl --context {context}" if context else "kubectl"
+    def removal(self) -> tuple[str, ...]:
+        """What `remove` does, as a person would type it."""
+        drain = "--ignore-daemonsets --delete-emptydir-data --timeout=120s"
         return (
-            f"{where} drain {self._spec.node} --ignore-daemonsets --delete-emptydir-data --timeout=120s",
-            f"{where} delete node {self._spec.node}",
+            f"{self.kubectl} drain {self._spec.node} {drain}",
+            f"{self.kubectl} delete node {self._spec.node}",
         )
 
     def _drain(self, run: Run) -> None:

@@ -188,6 +188,10 @@ class Step(ABC):
     unavailable: str = ""
     #: What it needs to be allowed; plans add it to their own rights.
     rights: tuple[Right, ...] = ()
+    #: What its undo needs to be allowed besides.
+    undo_rights: tuple[Right, ...] = ()
+    #: It changes nothing (a wait, a proof): there is nothing to undo, and nothing to say about it.
+    only_looks: bool = False
     #: Undone after all other steps, not before them: it lets the outside catch up with what they did.
     settles: bool = False
 

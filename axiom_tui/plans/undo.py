@@ -56,7 +56,10 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
     for step in _backwards(original.steps):
         found = entry.step(step.key)
         # What lets the outside catch up belongs to every undo, even if the plan was cut before it.
-        if found is None or not (found.begun or step.settles):
+        if step.unavailable:
+            final.append(f"if you did it by hand, take it back by hand: {step.title}")
+            continue
+        if found is None or step.only_looks or not (found.begun or step.settles):
             continue
         if step.reversible:
             steps.append(UndoStep(step, found))
@@ -68,7 +71,7 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
         cluster=original.cluster,
         steps=tuple(steps),
         effect=(*effect, *final),
-        rights=original.rights,
+        rights=(*original.rights, *(right for step in original.steps for right in step.undo_rights)),
         choices={OF: entry.plan_id},
     )
 

@@ -350,6 +350,26 @@ def test_every_rule_can_say_no() -> None:
     assert tables | {"tailscale-ssh"} == {rule.name for rule in RULES}
 
 
+def test_a_device_that_the_plan_approves_first_need_not_reach_anything_yet() -> None:
+    waiting = replace(
+        GOOD,
+        tailscale=replace(GOOD.tailscale, backend="NeedsMachineAuth"),
+        api_ping=Answer(error="timed out"),
+        api_ca=Answer(error="timed out"),
+        api_addresses=(),
+        server_paths=(ServerPath("100.64.0.1"),),
+    )
+    by_api = judged(waiting, replace(CONTEXT, can_control=True))
+    assert not [check for check in by_api.values() if check.state is FAIL]
+    by_hand = judged(waiting)
+    assert {rule for rule, check in by_hand.items() if check.state is FAIL} == {
+        "tailscale",
+        "path",
+        "api-name",
+        "api",
+    }
+
+
 def test_without_tailscale_ssh_nobody_gets_in_once_sshd_is_masked() -> None:
     off = replace(GOOD, tailscale=replace(GOOD.tailscale, runs_ssh=False))
     check = judged(off, replace(CONTEXT, device=replaced(DEVICE, ssh_host_keys=())))["tailscale-ssh"]
