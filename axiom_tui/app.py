@@ -132,6 +132,7 @@ class AxiomApp(App[int]):
         self._session_number = 0
         self._demo: DemoWorld | None = None
         self._quitting = False
+        self._may_freeze = False
         self.wizards: list[WizardScreen] = []  # open ones, on whichever main screen they stand
         for theme in THEMES:
             self.register_theme(theme)
@@ -141,7 +142,8 @@ class AxiomApp(App[int]):
 
     def on_ready(self) -> None:
         """The first frame is painted: only now is anything read."""
-        if not gc.isenabled():  # the door left it off while modules came in, which all stay
+        self._may_freeze = not gc.isenabled()  # the door turned it off: nothing else is in this process
+        if self._may_freeze:
             gc.freeze()
             gc.enable()
         if self.options.log_trouble:
@@ -210,8 +212,13 @@ class AxiomApp(App[int]):
         message.session.start(publish)
 
     def on_fleet_seen(self, message: FleetSeen) -> None:
-        if message.session == self._session_number:
-            self._take(message.fleet)
+        if message.session != self._session_number:
+            return
+        was_loading = self.fleet.is_loading
+        self._take(message.fleet)
+        if was_loading and not message.fleet.is_loading and self._may_freeze:
+            # The collector stops everything while it looks through a big fleet, in which it finds nothing.
+            gc.freeze()
 
     def on_failed(self, message: Failed) -> None:
         if message.session and message.session == self._session_number:
@@ -332,6 +339,10 @@ class AxiomApp(App[int]):
 
     def on_question(self, message: Question) -> None:
         """A connection asks the admin something (`screens.prompts`)."""
+        from screens.prompts import SecretDialog
+
+        if self._demo is not None and isinstance(message.dialog, SecretDialog):
+            self.notify(f"In the demo every password is “{self._demo.password}”.", timeout=10)
         self.push_screen(message.dialog, message.reply.put)
 
     def on_login(self, message: Login) -> None:

@@ -24,7 +24,10 @@ READY_WITHIN = 30.0  # seconds; it takes well under one on a quiet machine
 class DemoWorld:
     """The child process and where it put its settings."""
 
-    def __init__(self, process: subprocess.Popen[str], directory: Path, settings: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], directory: Path, settings: Path, password: str
+    ) -> None:
+        self.password = password  # of its simulated hosts: the admin has to be told, and nobody else minds
         self._process, self._directory, self._settings = process, directory, settings
 
     @classmethod
@@ -39,7 +42,7 @@ class DemoWorld:
         line = _first_line(process, READY_WITHIN)
         try:
             ready = json.loads(line)
-            return cls(process, directory, Path(ready["settings"]))
+            return cls(process, directory, Path(ready["settings"]), ready["password"])
         except (ValueError, KeyError, TypeError) as error:
             process.kill()
             process.wait()

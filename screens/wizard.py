@@ -308,7 +308,9 @@ class WizardScreen(Screen[None]):
         parts = []
         if self._problem is not None:
             parts.append(line(str(self._problem), "$text-error"))
-        for check in self._checks:
+        # What stands in the way first, then what is worth knowing; passes last.
+        urgency = [CheckState.FAIL, CheckState.WARN, CheckState.PASS]
+        for check in sorted(self._checks, key=lambda check: urgency.index(check.state)):
             said = Content.assemble(styled(_CHECKS[check.state]), "  ", line(check.sentence))
             if check.state is CheckState.FAIL:
                 overridden = check.rule in self._overridden

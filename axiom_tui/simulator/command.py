@@ -114,7 +114,9 @@ def serve_child(arguments: argparse.Namespace, orders: TextIO, replies: TextIO) 
 
 
 def places(axiom: EmbeddedAxiom) -> dict[str, str]:
-    """Where a client finds everything."""
+    """Where a client finds everything, and the password that its hosts' sudo takes."""
+    from axiom_tui.simulator.hosts.host import PASSWORD
+
     return {
         "cluster": axiom.world.cluster,
         "directory": str(axiom.directory),
@@ -124,6 +126,7 @@ def places(axiom: EmbeddedAxiom) -> dict[str, str]:
         "tailscale_socket": str(axiom.tailscale_socket),
         "control_url": axiom.control_url,
         "control_token_file": str(axiom.control_token_file),
+        "password": PASSWORD,
     }
 
 
@@ -181,6 +184,7 @@ A simulated Axiom is there until ctrl-c: {axiom.world.cluster}, {len(names)} nod
   Tailscale, control  {axiom.control_url}
   kubeconfig          {axiom.kubeconfig}
   settings            {axiom.settings}
+  sudo on the hosts   {places(axiom)["password"]}
 
 Look at it with any client:
 
