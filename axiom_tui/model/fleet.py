@@ -120,6 +120,11 @@ class Fleet:
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether something is still being read for the first time."""
+        return any(source.state is SourceState.LOADING for source in self.sources)
+
     def source(self, name: str) -> SourceStatus | None:
         return next((source for source in self.sources if source.name == name), None)
 

@@ -26,11 +26,11 @@ from axiom_tui.model.version import Version, minors_behind
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Which device is which node's, and the other devices that claim its host name, by node name."""
+    """The id of each node's device, and the other devices that claim its host name, by node name."""
 
     nodes: tuple[Node, ...] = ()
     devices: tuple[TailnetDevice, ...] = ()
-    own: Mapping[str, TailnetDevice] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -45,19 +45,31 @@ class Matching:
             for node in seen.nodes
             if (found := _twins(claims.get(fold(node.name), ()), own.get(node.name), rules))
         }
-        return cls(seen.nodes, seen.devices, own, twins)
+        ids = {name: device.id for name, device in own.items()}
+        return cls(seen.nodes, seen.devices, ids, twins)
 
     def holds_for(self, seen: Observation) -> bool:
-        """Whether nothing that it rests upon has changed."""
-
-        def is_named_alike(one: Node, two: Node) -> bool:
-            return one is two or (one.name == two.name and one.internal_ips == two.internal_ips)
-
+        """Whether nothing that it rests upon has changed: names, addresses, tags, and who is there."""
         return (
-            seen.devices is self.devices
-            and len(seen.nodes) == len(self.nodes)
-            and all(map(is_named_alike, seen.nodes, self.nodes))
+            len(seen.nodes) == len(self.nodes)
+            and len(seen.devices) == len(self.devices)
+            and all(map(_is_named_alike, seen.nodes, self.nodes))
+            and (seen.devices is self.devices or all(map(_is_known_alike, seen.devices, self.devices)))
         )
+
+
+def _is_named_alike(one: Node, two: Node) -> bool:
+    return one is two or (one.name == two.name and one.internal_ips == two.internal_ips)
+
+
+def _is_known_alike(one: TailnetDevice, two: TailnetDevice) -> bool:
+    return one is two or (
+        one.id == two.id
+        and one.name == two.name
+        and one.host_name == two.host_name
+        and one.addresses == two.addresses
+        and one.tags == two.tags
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +168,9 @@ def _subjects(
     """The subjects of all rows; one whose parts are the very same as in ``old`` is taken from there."""
     rules, server = context.rules, context.server_version
     tailnet_known, cluster_known = seen.tailnet is not None, bool(seen.nodes)
+    devices = {device.id: device for device in seen.devices}
     for node in seen.nodes:
-        own, usage = matching.own.get(node.name), seen.usage.get(node.name)
+        own, usage = devices.get(matching.own.get(node.name, "")), seen.usage.get(node.name)
         twins = matching.twins.get(node.name, ())
         before = old.get(node.name)
         if (
@@ -183,7 +196,7 @@ def _subjects(
             tailnet_known=tailnet_known,
             cluster_known=cluster_known,
         )
-    joined = {device.id for device in matching.own.values()}
+    joined = set(matching.own.values())
     for device in seen.devices:
         if device.id in joined or not rules.is_meant_as_node(device):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as replace_struct
@@ -134,10 +135,10 @@ def test_rows_know_another_server_version() -> None:
 
 
 @given(observations, st.lists(nodes, min_size=1), st.data())
-def test_an_incremental_join_sees_every_change_of_a_node(
+def test_an_incremental_join_sees_every_change_in_place(
     seen: Observation, new_nodes: list[Node], data: st.DataObject
 ) -> None:
-    """The devices stay the same objects, and each node its place: what is reused then must still hold."""
+    """Nodes and devices stay where they are, and some change: what is reused then must still hold."""
     before = join(seen, RULES, NOW, VERSION)
     later = list(seen.nodes)
     for place in range(len(later)):
@@ -151,7 +152,48 @@ def test_an_incremental_join_sees_every_change_of_a_node(
             else:
                 ips = later[place].internal_ips
                 later[place] = replace_struct(changed, name=later[place].name, internal_ips=ips)
-    after = replace(seen, nodes=tuple(later))
+    seen_devices = list(seen.devices)
+    for place, device in enumerate(seen_devices):
+        kept = data.draw(st.sampled_from(("all", "who it is", "id")))
+        other = data.draw(devices) if kept != "all" else device
+        if kept == "who it is":
+            other = replace_struct(
+                other,
+                name=device.name,
+                host_name=device.host_name,
+                addresses=device.addresses,
+                tags=device.tags,
+            )
+        seen_devices[place] = replace_struct(other, id=device.id)
+    after = replace(seen, nodes=tuple(later), devices=tuple(seen_devices))
     again, whole = join(after, RULES, NOW, VERSION, before), join(after, RULES, NOW, VERSION)
     assert again.rows == whole.rows
     assert again.findings == whole.findings
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        (0, {"addresses": ("100.64.0.2",)}),
+        (1, {"name": "wall-a-3"}),
+        (1, {"host_name": "WALL-A-3"}),
+        (1, {"tags": ()}),
+    ],
+)
+def test_a_device_that_is_known_otherwise_is_matched_anew(place: int, change: dict[str, object]) -> None:
+    seen = Observation(
+        nodes=tuple(Node(name=f"wall-a-{n}", internal_ips=(f"100.64.0.{n}",)) for n in (1, 2, 3)),
+        devices=(
+            TailnetDevice(id="n1", name="one", host_name="one", addresses=("100.64.0.1",)),
+            TailnetDevice(id="n2", name="two", host_name="WALL-A-1", tags=("tag:acl-axiom",)),
+        ),
+        tailnet=TailnetSelf("Running"),
+    )
+    before = join(seen, RULES, NOW, VERSION)
+    changed = list(seen.devices)
+    changed[place] = replace_struct(changed[place], **change)
+    after = replace(seen, devices=tuple(changed))
+    again, whole = join(after, RULES, NOW, VERSION, before), join(after, RULES, NOW, VERSION)
+    matched = [(row.key, row.device and row.device.id, row.findings) for row in whole.rows]
+    assert matched != [(row.key, row.device and row.device.id, row.findings) for row in before.rows]
+    assert again.rows == whole.rows
