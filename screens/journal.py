@@ -64,6 +64,10 @@ def _took(entry: Entry) -> Cell:
     return Cell(span(entry.ended - entry.last_began))
 
 
+def _by(entry: Entry) -> Cell:
+    return Cell(f"{entry.user}@{entry.machine}") if entry.user else NOTHING
+
+
 COLUMNS: tuple[Column[Entry], ...] = (
     column("state", "STATE", 12, lambda entry, _: outcome(entry), required=True,
            sort_key=lambda entry: outcome(entry).text, sort_letter="S"),
@@ -72,7 +76,7 @@ COLUMNS: tuple[Column[Entry], ...] = (
            sort_letter="B", descending_first=True),
     column("steps", "STEPS", 6, lambda entry, _: Cell(f"{entry.done}/{len(entry.steps)}"), priority=80),
     column("took", "TOOK", 5, lambda entry, _: _took(entry), align="right", priority=30),
-    column("who", "BY", 12, lambda entry, _: Cell(f"{entry.user}@{entry.machine}"), max_width=30, priority=40,
+    column("who", "BY", 12, lambda entry, _: _by(entry), max_width=30, priority=40,
            sort_key=lambda entry: entry.user, sort_letter="U"),
     column("cluster", "CLUSTER", 10, lambda entry, _: Cell(entry.cluster), max_width=24, priority=60,
            sort_key=lambda entry: entry.cluster, sort_letter="C"),

@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 #: Another admin's plan is waited for in sight, until ctrl+c; an expired lock is taken over at once.
 WAIT_FOR_LOCK = 600.0  # seconds
 
+#: A plan of more steps says in one line which of them are through.
+STEPS_IN_SIGHT = 6
 STAGES = ("choose", "check", "plan", "apply", "result")
 
 _CHECKS = {
@@ -179,16 +181,17 @@ class WizardScreen(Screen[None]):
                     yield Static(id="plan-text")
                 with Vertical(id="apply"):
                     yield Static(id="apply-steps")
-                    yield RichLog(id="output", wrap=True, markup=False, max_lines=2000)
+                    yield Static(id="apply-now")
+                    yield RichLog(id="output", wrap=True, markup=False, max_lines=2000, min_width=1)
                 with VerticalScroll(id="result", can_focus=True):
                     yield Static(id="result-text")
         yield Input(id="typed", compact=True)
+        yield Static(id="wizard-says")
         with Horizontal(id="buttons"):
             yield Button("Cancel", id="leave", compact=True)
             yield Button("Back", id="back", compact=True)
             yield Button("Next", id="next", compact=True, variant="primary")
             yield Button("Undo", id="undo", compact=True)
-            yield Static(id="wizard-says")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -229,6 +232,7 @@ class WizardScreen(Screen[None]):
             case "result":
                 self._render_result()
         self._render_buttons()
+        self.refresh_bindings()
         self.call_after_refresh(self._focus_stage)
 
     def _focus_stage(self) -> None:
@@ -302,7 +306,9 @@ class WizardScreen(Screen[None]):
         return f"looking for {span(now() - self._busy_since)} …"
 
     def _say(self, text: str, style: str = "$text-muted") -> None:
-        self.query_one("#wizard-says", Static).update(line(text, style))
+        says = self.query_one("#wizard-says", Static)
+        says.update(line(text, style))
+        says.display = bool(text)
 
     def _render_checks(self) -> None:
         parts = []
@@ -335,7 +341,12 @@ class WizardScreen(Screen[None]):
         if plan is None:
             return
         lines = []
+        through = self._through(plan)
+        if through:
+            lines.append(Content.assemble(styled(_STEPS[StepState.DONE]), f"  the first {through} steps"))
         for index, step in enumerate(plan.steps):
+            if index < through:
+                continue
             state = self._progress.states.get(index, StepState.PENDING)
             shown = Content.assemble(styled(_STEPS[state]), "  ", line(step.title))
             if state is StepState.RUNNING:
@@ -347,11 +358,24 @@ class WizardScreen(Screen[None]):
             elif index in self._progress.took:
                 shown = Content.assemble(shown, (f"  {self._progress.took[index]:.1f} s", "$text-muted"))
             lines.append(shown)
+        self.query_one("#apply-steps", Static).update(Content("\n").join(lines))
+        lines = []
         if self._progress.waiting:
             lines.append(line(self._progress.waiting, "$text-warning"))
         if self._cancel.cancelled and self._applying:
             lines.append(Content.styled("Cancelling: the run ends after this step.", "$text-warning"))
-        self.query_one("#apply-steps", Static).update(Content("\n").join(lines))
+        saying = self.query_one("#apply-now", Static)
+        saying.update(Content("\n").join(lines))
+        saying.display = bool(lines)
+
+    def _through(self, plan: Plan) -> int:
+        """How many steps at the beginning are said in one line, so that the running one stays in sight."""
+        if len(plan.steps) <= STEPS_IN_SIGHT:
+            return 0
+        over = (StepState.DONE, StepState.ALREADY)
+        states = [self._progress.states.get(index) for index in range(len(plan.steps))]
+        first = next((index for index, state in enumerate(states) if state not in over), len(states))
+        return first - 1 if first > 2 else 0
 
     def _render_result(self) -> None:
         result = self._result
@@ -587,5 +611,5 @@ class WizardScreen(Screen[None]):
         if action == "back":
             return self.stage in ("check", "plan") and self._choose is not None
         if action == "next":
-            return self.stage in ("choose", "check", "plan")
+            return self.stage in ("choose", "check", "plan") or self._is_replanned
         return True
