@@ -214,3 +214,6 @@ echo b;
 
 echo c
 : nothing
+
+#### what a script on input reads is gone for the script
+printf 'echo a\ncat\nrest\n' | sh -s 2>/dev/null; echo $?; printf 'echo a; exit 3\nrest\n' | sh; echo $?

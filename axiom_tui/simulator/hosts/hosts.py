@@ -54,6 +54,9 @@ class Hosts:
         self.tailnet_known_hosts = directory / "tailnet_known_hosts"
         self.is_stopping = False
         self._hosts = {computer.name: Host(computer, self) for computer in computers(world.machines())}
+        for host in self:
+            if host.computer.machine is not None:
+                self.secrets.remember_node(host.node_name, node_password(host.computer.number))
         self._server = SshServer(self)
         self._written = ""
         self._lock = threading.Lock()
@@ -87,8 +90,6 @@ class Hosts:
     def start(self) -> None:
         """Listen, and write the files; SSH itself is only loaded when the first client comes."""
         for host in self:
-            if host.computer.machine is not None:
-                self.secrets.remember_node(host.node_name, node_password(host.computer.number))
             self._server.listen(host)
         self.known_hosts.touch(mode=0o600)
         self.write_files()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -46,7 +45,7 @@ _KUBELET_LABELS = (
     "kubernetes.io/hostname",
 )
 #: How the time from the start of the unit to Ready is spent, as shares of `Hosts.join_seconds`.
-BEFORE_NODE, BEFORE_READY = 0.3, 0.7
+BEFORE_NODE, BEFORE_UP, BEFORE_READY = 0.3, 0.3, 0.4
 FOUNDED_BEFORE = timedelta(days=400)  # when the cluster's certificates began to be valid
 
 
@@ -57,13 +56,12 @@ class Fatal(Exception):
     """K3s ends; systemd starts it again."""
 
 
-@dataclass(frozen=True, slots=True)
 class NotYet(Exception):
-    """K3s tries again after ``seconds``."""
+    """K3s logs the message and tries again after ``seconds``."""
 
-    level: str
-    message: str
-    seconds: float
+    def __init__(self, level: str, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.level, self.message, self.seconds = level, message, seconds
 
 
 def run_k3s(run: Run, role: str) -> int:
@@ -303,12 +301,14 @@ class _K3s:
             world.store.mutate(NODES, name, lambda node: self._shape(node, config, machine), manager="k3s")
         self._log("info", f"Running kubelet --hostname-override={name} --node-ip={self._node_ip(config)}")
         self._log("info", f"Annotations and labels have been set successfully on node: {name}")
+        self._run.process.wait_for(lambda: False, seconds * BEFORE_UP)
+        self._log("info", f"k3s {self._role.value} is up and running")
+        host.systemd.is_ready(self._run.process)
+        # The unit is up; the node is Ready only when Cilium has set up its network.
         self._run.process.wait_for(lambda: False, seconds * BEFORE_READY)
         while host.find_fault("host-never-ready"):
-            self._log("info", "Waiting for CNI: network plugin is not ready: cni plugin not initialized")
+            self._log("error", "Container runtime network not ready: cni plugin not initialized")
             self._pause(5)
-        host.systemd.is_ready(self._run.process)
-        self._log("info", f"k3s {self._role.value} is up and running")
         world.revive(name)
         if is_server:
             self._promote(name)

@@ -142,7 +142,7 @@ class _Connection(threading.Thread):
         """Whether the client has closed its end."""
         try:
             return self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
+        except (BlockingIOError, TimeoutError):
             return False
         except OSError:
             return True

@@ -150,6 +150,7 @@ class Systemd:
         """A process that has run as this unit since before the world began."""
         unit.main = process
         self._become(unit, "active", "running")
+        self._supervise(unit, process)
 
     def _become(self, unit: Unit, active: str, sub: str) -> None:
         with self._changed:
@@ -170,11 +171,6 @@ class Systemd:
                 return 203
             return self._host.execute(process, words, found)
 
-        def supervise(watcher: Process) -> int:
-            watcher.wait_for(lambda: started.status is not None)
-            self._ended(unit, started.status or 0)
-            return 0
-
         started = self._host.kernel.spawn(
             main,
             files={0: Nothing(), 1: output, 2: output},
@@ -184,7 +180,17 @@ class Systemd:
         unit.main = started
         if unit.setting("Type", "simple") != "notify":
             self._become(unit, "active", "running")
-        self._host.kernel.spawn(supervise, files={}, arguments=_SYSTEMD)
+        self._supervise(unit, started)
+
+    def _supervise(self, unit: Unit, process: Process) -> None:
+        """Notice the end of a unit's main process."""
+
+        def watch(watcher: Process) -> int:
+            watcher.wait_for(lambda: process.status is not None)
+            self._ended(unit, process.status or 0)
+            return 0
+
+        self._host.kernel.spawn(watch, files={}, arguments=_SYSTEMD)
 
     def _ended(self, unit: Unit, status: int) -> None:
         """The main process is gone: stopped as asked, or to be started again."""

@@ -32,9 +32,9 @@ def sh(run: Run) -> int:
     words = list(run.arguments)
     options: set[str] = set()
     command = from_input = False
-    while words and words[0][:1] in ("-", "+") and len(words[0]) > 1:
+    while words and words[0][:1] in ("-", "+"):
         word = words.pop(0)
-        if word == "--":
+        if word in ("--", "-"):
             break
         if word in ("--login", "--noprofile", "--norc"):
             continue
