@@ -21,6 +21,7 @@ from axiom_tui.simulator.faults import Fault, Faults, parse_fault
 
 if TYPE_CHECKING:
     from axiom_tui.simulator.axiom import EmbeddedAxiom
+    from axiom_tui.simulator.hosts.host import Host
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +103,7 @@ def serve_child(arguments: argparse.Namespace, orders: TextIO, replies: TextIO) 
 
     The first line of ``replies`` is JSON and says where everything is, once clients can connect. Each line
     of ``orders`` is then answered by one JSON line, ``{"ok": true}`` or ``{"error": "..."}``:
-    ``fault KIND[:option=value,...]``, ``clear [KIND]``, ``churn RATE``.
+    ``fault KIND[:option=value,...]``, ``clear [KIND]``, ``churn RATE``, ``approve HOST`` (its check mode).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c is for the parent, whose end ends this one too
     with _axiom(arguments) as axiom:
@@ -126,6 +127,7 @@ def places(axiom: EmbeddedAxiom) -> dict[str, str]:
         "tailscale_socket": str(axiom.tailscale_socket),
         "control_url": axiom.control_url,
         "control_token_file": str(axiom.control_token_file),
+        "ssh_config": str(axiom.hosts.ssh_config),
         "password": PASSWORD,
     }
 
@@ -155,6 +157,7 @@ def _obey(axiom: EmbeddedAxiom, line: str) -> dict[str, object]:
         "fault": lambda text: axiom.faults.set(parse_fault(text)),
         "clear": lambda text: axiom.faults.clear(text or None),
         "churn": lambda text: axiom.life.churn(float(text)),
+        "approve": lambda text: _host(axiom, text).approve(),
     }
     if word not in orders:
         return {"error": f"There is no order {word!r}; known are {', '.join(orders)}."}
@@ -165,6 +168,13 @@ def _obey(axiom: EmbeddedAxiom, line: str) -> dict[str, object]:
     return {"ok": True}
 
 
+def _host(axiom: EmbeddedAxiom, name: str) -> Host:
+    try:
+        return axiom.hosts[name]
+    except KeyError as error:
+        raise ValueError(f"There is no host {name!r}.") from error
+
+
 def _say(replies: TextIO, message: dict[str, object] | dict[str, str]) -> None:
     replies.write(json.dumps(message) + "\n")
     replies.flush()
@@ -173,8 +183,9 @@ def _say(replies: TextIO, message: dict[str, object] | dict[str, str]) -> None:
 def _description(axiom: EmbeddedAxiom) -> str:
     names = [machine.node_name for machine in axiom.world.machines()]
     ready = sum(axiom.world.is_ready(name) for name in names)
-    kubeconfig, settings, tailscaled = (
-        shlex.quote(str(path)) for path in (axiom.kubeconfig, axiom.settings, axiom.tailscale_socket)
+    kubeconfig, settings, tailscaled, ssh_config = (
+        shlex.quote(str(path))
+        for path in (axiom.kubeconfig, axiom.settings, axiom.tailscale_socket, axiom.hosts.ssh_config)
     )
     return f"""\
 A simulated Axiom is there until ctrl-c: {axiom.world.cluster}, {len(names)} nodes, {ready} Ready.
@@ -191,6 +202,7 @@ Look at it with any client:
   kubectl --kubeconfig {kubeconfig} get nodes -o wide
   axiom-tui --config {settings}
   curl --unix-socket {tailscaled} http://local-tailscaled.sock/localapi/v0/status
+  ssh -F {ssh_config} ubuntu-4gb-nbg1-2
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import paramiko
 import pytest
@@ -19,6 +20,7 @@ from paramiko.auth_handler import AuthHandler
 
 from axiom_tui import config
 from axiom_tui.simulator.axiom import EmbeddedAxiom
+from axiom_tui.simulator.command import child_command
 from axiom_tui.simulator.hosts.host import PASSWORD, USER, Host
 from axiom_tui.simulator.tailnet import ssh_host_key
 from tests.simulator.host_runs import run_on
@@ -60,10 +62,10 @@ def ssh(
     return subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
 
-class Client:
-    """paramiko's client, with each banner at once; it verifies the host key that the host is known by."""
+class Connected:
+    """paramiko's client, with each banner at once."""
 
-    def __init__(self, axiom: EmbeddedAxiom, name: str) -> None:
+    def __init__(self, port: int) -> None:
         self.banners: list[str] = []
         banners = self.banners
 
@@ -71,9 +73,7 @@ class Client:
             def _parse_userauth_banner(self, message: Any) -> None:
                 banners.append(message.get_text())
 
-        self.transport = paramiko.Transport(
-            socket.create_connection(("127.0.0.1", axiom.hosts.port(name)), SECONDS)
-        )
+        self.transport = paramiko.Transport(socket.create_connection(("127.0.0.1", port), SECONDS))
         try:
             self.transport.start_client(timeout=SECONDS)
         except BaseException:
@@ -112,11 +112,18 @@ class Client:
         self.transport.close()
         self.transport.join(SECONDS)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *ending: object) -> None:
         self.close()
+
+
+class Client(Connected):
+    """Connected to a host of the world."""
+
+    def __init__(self, axiom: EmbeddedAxiom, name: str) -> None:
+        super().__init__(axiom.hosts.port(name))
 
 
 # --- finding the hosts ----------------------------------------------------------------------------------
@@ -509,3 +516,24 @@ def test_keys_are_read_as_openssh_writes_them(axiom: EmbeddedAxiom) -> None:
         assert client.log_in(key=key)
     assert io.StringIO(line).readline().endswith("laptop\n")
     run_on(host, "rm .ssh/authorized_keys")
+
+
+def test_the_child_process_can_be_told_to_approve(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        child_command(tmp_path / "axiom", still=True, faults=["host-check-mode:delay=3600"]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child, child.stdin as orders, child.stdout as replies:
+        found = json.loads(replies.readline())
+        for order, answer in {f"approve {NEWCOMER}": {"ok": True}, "approve nobody": None}.items():
+            orders.write(f"{order}\n")
+            orders.flush()
+            said = json.loads(replies.readline())
+            assert said == answer or "no host" in said["error"]
+        known = paramiko.SSHConfig.from_path(found["ssh_config"]).lookup(NEWCOMER)
+        with Connected(int(known["port"])) as client:
+            assert client.log_in()
