@@ -33,6 +33,7 @@ from screens.themes import THEMES, theme_name
 from screens.widgets.cells import visible_lines
 
 if TYPE_CHECKING:
+    from axiom_tui.clients.ssh_values import LoginBanner
     from axiom_tui.demo import DemoWorld
     from axiom_tui.fleet.session import Session
     from screens.prompts import Login, Question, ScreenInteraction
@@ -133,6 +134,7 @@ class AxiomApp(App[int]):
         self._demo: DemoWorld | None = None
         self._quitting = False
         self._may_freeze = False
+        self.login: LoginBanner | None = None  # what Tailscale SSH waits for
         self.wizards: list[WizardScreen] = []  # open ones, on whichever main screen they stand
         for theme in THEMES:
             self.register_theme(theme)
@@ -347,12 +349,30 @@ class AxiomApp(App[int]):
 
     def on_login(self, message: Login) -> None:
         """Tailscale SSH waits for a login, or has got it."""
+        self.end_login()
+        if message.banner.url:
+            self.login = message.banner
+            self.show_login()
+
+    def show_login(self) -> None:
+        """Show the login page that is waited for, also again after it was hidden."""
         from screens.prompts import LoginDialog
 
-        if message.banner.url:
-            self.push_screen(LoginDialog(message.banner))
-        elif isinstance(self.screen, LoginDialog):
-            self.screen.dismiss()
+        if self.login is not None:
+            self.push_screen(LoginDialog(self.login))
+            self.screen.refresh_bindings()
+
+    def end_login(self) -> None:
+        """No login is waited for any more: it has come, or what wanted it has ended."""
+        from screens.prompts import LoginDialog
+
+        if self.login is None:
+            return
+        self.login = None
+        for screen in self.screen_stack:
+            screen.refresh_bindings()
+            if isinstance(screen, LoginDialog):
+                screen.end()
 
     # -- what is said -------------------------------------------------------------------------------------
 
@@ -527,7 +547,11 @@ class AxiomApp(App[int]):
         self.open_wizard(Wizard.LABELS, tuple(marked))
 
     def open_wizard(self, wizard: Wizard, subjects: tuple[str, ...]) -> None:
-        """Open a wizard, filled in with these rows or subjects."""
+        """Open a wizard, filled in with these rows or subjects. While a plan runs, no other is begun."""
+        running = next((item for item in self.wizards if item.is_running_plan), None)
+        if running is not None:
+            self.notify(f"“{running.title_text}” is running: one plan at a time.", severity="warning")
+            return
         nodes = self.fleet.source("nodes")
         if self.session is None or not self.fleet.seen.nodes:
             why = (

@@ -14,6 +14,7 @@ from axiom_tui.model.checks import Check, standing_fails
 from axiom_tui.model.fleet import Fleet, Row
 from axiom_tui.model.naming import NamingScheme, Role, fold, host_name_fault
 from axiom_tui.model.node import is_public_ip
+from axiom_tui.model.version import Version
 from axiom_tui.plans.join_choice import JoinChoice
 from screens.widgets.cells import visible_text
 from screens.wizard import ChoosePage, WizardScreen
@@ -21,7 +22,7 @@ from screens.wizard import ChoosePage, WizardScreen
 if TYPE_CHECKING:
     from axiom_tui.app import AxiomApp
     from axiom_tui.fleet.session import Session
-    from axiom_tui.plans.proposal import Proposal
+    from axiom_tui.plans.proposal import Means, Proposal
 
 OTHER = "other"
 FOUND, NO_ADDRESS = "found", "none"
@@ -39,6 +40,8 @@ class JoinChoices(ChoosePage):
         # A dead or unapproved device is listed last: most often the reachable one is meant.
         self._rows.sort(key=lambda row: (row.key not in chosen, not _is_reachable(row), row.name))
         self._has_named = False  # whether the admin typed a name of their own
+        self._version = fleet.cluster.version
+        self._means: Means | None = None  # with which the host was looked at last
 
     def compose(self) -> ComposeResult:
         yield OptionList(
@@ -60,6 +63,8 @@ class JoinChoices(ChoosePage):
             id="join-role",
             compact=True,
         )
+        yield Label("with K3s", id="join-version-label")
+        yield Input(self._version, placeholder="v1.33.4+k3s1", id="join-version", compact=True)
         yield Label("named")
         yield Input(self._proposed(Role.AGENT), id="join-name", compact=True)
         yield Label("public address")
@@ -76,12 +81,17 @@ class JoinChoices(ChoosePage):
     def on_mount(self) -> None:
         self.query_one("#join-other").display = not self._rows
         self.query_one("#join-address").display = False
+        self._show_version()
         hosts = self.query_one("#join-host", OptionList)
         hosts.highlighted = 0
         self._note()
 
     def begin(self) -> None:
         self.query_one("#join-host" if self._rows else "#join-other").focus()
+
+    def end(self) -> None:
+        if self._means is not None:
+            self._means.hosts.interrupt()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         self.query_one("#join-other").display = event.option.id == OTHER
@@ -99,8 +109,13 @@ class JoinChoices(ChoosePage):
         if event.select.id == "join-public":
             self.query_one("#join-address").display = event.value == OTHER
         else:
+            self._show_version()
             self._propose_name()
         self._note()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.screen.focus_next()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -116,6 +131,9 @@ class JoinChoices(ChoosePage):
             return f"The name {choice.name!r} can't be used: {wrong}."
         if self._value("#join-public") == OTHER and not is_public_ip(choice.public_address or ""):
             return f"{choice.public_address or 'Nothing'} is no public address."
+        version = Version.parse(choice.version)
+        if choice.first_server and (version is None or not version.build):
+            return f"{choice.version or 'Nothing'} is no version of K3s; v1.33.4+k3s1 would be one."
         return ""
 
     def prepare(
@@ -129,7 +147,10 @@ class JoinChoices(ChoosePage):
             from axiom_tui.plans.join_proposal import checks, facts_of, propose_join
             from axiom_tui.plans.proposal import Means
 
-            means = Means(session.client(), session.settings, interaction)
+            if self._means is not None:
+                self._means.close()
+            # Its logins are kept for the plan that comes of it, until the wizard is left.
+            means = self._means = Means(session.client(), session.settings, interaction)
             facts = facts_of(means, choice)
             found = checks(means, choice, facts)
             if standing_fails(found, choice.overridden):
@@ -152,6 +173,7 @@ class JoinChoices(ChoosePage):
             device_id=row.device.id if row is not None and row.device is not None else "",
             public_address=public,
             first_server=role == FIRST,
+            version=self._text("#join-version") if role == FIRST else "",
             overridden=overridden,
         )
 
@@ -178,6 +200,12 @@ class JoinChoices(ChoosePage):
         if self._naming.role(own) is role and own not in self._names:
             return self._naming.display(own)
         return self._naming.next_free(role, self._names)
+
+    def _show_version(self) -> None:
+        """Only a new cluster may choose its version; who joins one takes the cluster's."""
+        is_first = self._value("#join-role") == FIRST
+        self.query_one("#join-version-label").display = is_first
+        self.query_one("#join-version").display = is_first
 
     def _propose_name(self) -> None:
         if not self._has_named:

@@ -129,6 +129,7 @@ class LoginDialog(ModalScreen[None]):
     def __init__(self, banner: LoginBanner) -> None:
         super().__init__()
         self._banner = banner
+        self._is_over = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide-text"):
@@ -140,6 +141,16 @@ class LoginDialog(ModalScreen[None]):
     def on_mount(self) -> None:
         self._tick()
         self.set_interval(1.0, self._tick)
+
+    def on_screen_resume(self) -> None:
+        if self._is_over:
+            self.dismiss()
+
+    def end(self) -> None:
+        """The login has come, or is waited for no more: close, as soon as nothing lies on top of this."""
+        self._is_over = True
+        if self.is_current:
+            self.dismiss()
 
     def _tick(self) -> None:
         left = self._banner.time_left(datetime.now(UTC))
@@ -175,15 +186,23 @@ class ScreenInteraction(Interaction):
         return self._secret(f"Passphrase of {key_file.name}", again)
 
     def password(self, user: str, host: str, again: bool) -> Secret | None:
-        return self._secret(f"Password of {user} on {host}", again)
+        return self._secret(f"Password of {user} on {self._named(host)}", again)
 
     def sudo_password(self, user: str, host: str, again: bool) -> Secret | None:
         if not again and (user, host) in self._sudo:
             return self._sudo[(user, host)]
-        given = self._secret(f"Password that sudo asks {user} for on {host}", again)
+        given = self._secret(f"Password that sudo asks {user} for on {self._named(host)}", again)
         if given is not None:
             self._sudo[(user, host)] = given
         return given
+
+    def _named(self, host: str) -> str:
+        """The host as the admin knows it; logins go by its address."""
+        for row in self._app.fleet.rows:
+            known = row.device.addresses if row.device is not None else ()
+            if host in known or (row.node is not None and host in row.node.internal_ips):
+                return f"{row.name} ({host})"
+        return host
 
     def _secret(self, title: str, again: bool) -> Secret | None:
         note = "The one before was refused." if again else ""

@@ -120,6 +120,9 @@ class ChoosePage(Vertical):
     def begin(self) -> None:
         """The page is shown: put the focus on the first field."""
 
+    def end(self) -> None:
+        """The wizard is left: whatever `prepare` still looks at is wanted no more."""
+
 
 class WizardScreen(Screen[None]):
     """``choose`` None: enter at Plan with ``proposal`` (resume, undo)."""
@@ -129,6 +132,7 @@ class WizardScreen(Screen[None]):
         Binding("ctrl+b", "back", "back"),
         Binding("escape", "leave", "leave"),
         Binding("ctrl+c", "cancel", "cancel the run", show=False, priority=True),
+        Binding("ctrl+l", "login", "login page"),
         Binding("c", "copy_transcript", "copy transcript"),
         Binding("down,j", "scroll_page('down')", show=False),
         Binding("up,k", "scroll_page('up')", show=False),
@@ -204,6 +208,8 @@ class WizardScreen(Screen[None]):
     def on_unmount(self) -> None:
         if self in self._app.wizards:
             self._app.wizards.remove(self)
+        if self._choose is not None:
+            self._choose.end()
 
     @property
     def is_running_plan(self) -> bool:
@@ -240,8 +246,9 @@ class WizardScreen(Screen[None]):
             case "choose" if self._choose is not None:
                 self._choose.begin()
             case "check":
-                fails = standing_fails(self._checks, self._overridden)
-                self.query_one("#override" if fails else "#next").focus()
+                following = self.query_one("#next", Button)
+                wanted = "#override" if self._overridable else "#back" if following.disabled else "#next"
+                self.query_one(wanted).focus()
             case "plan":
                 typed = self.plan is not None and bool(self.plan.typed_word)
                 self.query_one("#typed" if typed else "#next").focus()
@@ -249,6 +256,12 @@ class WizardScreen(Screen[None]):
                 self.query_one("#output").focus()
             case _:
                 self.query_one("#next").focus()
+
+    @property
+    def _overridable(self) -> tuple[str, ...]:
+        """The names of the fails that still stand in the way and may be overridden."""
+        fails = standing_fails(self._checks, self._overridden)
+        return tuple(check.rule for check in fails if check.overridable)
 
     def _render_title(self) -> None:
         plan = self.plan
@@ -303,7 +316,8 @@ class WizardScreen(Screen[None]):
         """What is waited for, and how long already; each request behind it has its own deadline."""
         if self._busy_since is None:
             return ""
-        return f"looking for {span(now() - self._busy_since)} …"
+        login = ", waits for your login (ctrl+l shows it)" if self._app.login is not None else ""
+        return f"looking for {span(now() - self._busy_since)} …{login}"
 
     def _say(self, text: str, style: str = "$text-muted") -> None:
         says = self.query_one("#wizard-says", Static)
@@ -321,14 +335,13 @@ class WizardScreen(Screen[None]):
             if check.state is CheckState.FAIL:
                 overridden = check.rule in self._overridden
                 word = "overridden" if overridden else f"rule {check.rule}"
+                word += "" if check.overridable else ", which can't be overridden"
                 said = Content.assemble(said, (f"  ({word})", "$text-muted"))
             parts.append(said)
             if check.remedy and check.state is not CheckState.PASS:
                 parts.append(line(f"        {check.remedy}", "$text-muted"))
         self.query_one("#check-text", Static).update(Content("\n").join(parts))
-        self.query_one("#override").display = any(
-            check.overridable for check in standing_fails(self._checks, self._overridden)
-        )
+        self.query_one("#override").display = bool(self._overridable)
 
     def _render_plan(self) -> None:
         plan = self.plan
@@ -449,10 +462,7 @@ class WizardScreen(Screen[None]):
         event.stop()
         if event.input.id == "override":
             rule = event.value.strip()
-            known = {
-                check.rule for check in standing_fails(self._checks, self._overridden) if check.overridable
-            }
-            if rule not in known:
+            if rule not in self._overridable:
                 self._say(f"No failed rule is named {rule!r}.", "$text-warning")
                 return
             self._overridden.append(rule)
@@ -491,6 +501,7 @@ class WizardScreen(Screen[None]):
             self._render_buttons()
 
     def _prepared(self, answer: Prepared) -> None:
+        self._app.end_login()
         if not self.is_attached:
             return
         self._busy_since = None
@@ -541,6 +552,7 @@ class WizardScreen(Screen[None]):
             case StepOverdue():
                 output.write("  The step's deadline is over; it was asked to end.")
             case StepFinished():
+                self._app.end_login()
                 progress.states[event.index] = event.result.state
                 progress.took[event.index] = event.result.seconds
                 progress.waiting = ""
@@ -592,6 +604,9 @@ class WizardScreen(Screen[None]):
             lambda undo: self.app.push_screen(WizardScreen(f"Undo: {self.title_text}", proposal=undo)),
         )
 
+    def action_login(self) -> None:
+        self._app.show_login()
+
     def action_copy_transcript(self) -> None:
         if self._result is None:
             return
@@ -610,6 +625,8 @@ class WizardScreen(Screen[None]):
             return self.stage == "result"
         if action == "back":
             return self.stage in ("check", "plan") and self._choose is not None
+        if action == "login":
+            return self._app.login is not None
         if action == "next":
             return self.stage in ("choose", "check", "plan") or self._is_replanned
         return True
