@@ -122,7 +122,7 @@ services_made = st.builds(
 )
 events = st.builds(
     Event,
-    kind=st.sampled_from(["label", "label", "pool of a service", "touch", "ready", "remove"]),
+    kind=st.sampled_from(["label", "label", "pool of a service", "touch", "ready", "taint", "remove"]),
     subject=st.integers(0, 4),
     enable=ENABLES,
     pool=POOLS,
@@ -197,6 +197,8 @@ def live_through(cluster: BalancedCluster, past: Sequence[Event], nodes: int, se
                 cluster.label(node, enable=event.enable, pool=event.pool)
             case "ready":
                 cluster.set_ready(node, event.flag)
+            case "taint":
+                cluster.set_taints(node, *([taint("example.org/gpu")] if event.flag else []))
             case "touch" if not gone:
                 cluster.touch(service, str(count))
             case "pool of a service" if not gone:
