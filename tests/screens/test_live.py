@@ -21,11 +21,13 @@ import yaml
 from textual.binding import Binding
 from textual.widgets import Input
 
+from axiom_tui.app import Answered, Failed, FleetSeen
 from axiom_tui.config import load
 from axiom_tui.fleet import kubernetes as kubernetes_source
 from axiom_tui.fleet import source as source_module
 from axiom_tui.model.fleet import SourceState
 from axiom_tui.model.masking import MASK
+from axiom_tui.model.problem import Problem, ProblemKind
 from axiom_tui.simulator.axiom import EmbeddedAxiom
 from screens.dialogs import TextScreen
 from screens.frame import TABS
@@ -631,6 +633,27 @@ async def test_what_a_left_cluster_answers_is_dropped(
         await screen.sees_no("as YAML")
         assert not isinstance(screen.app.screen, TextScreen)
         nothing_mixed(screen)
+
+
+async def test_news_of_a_left_cluster_that_are_still_under_way_are_dropped(
+    two_worlds: tuple[EmbeddedAxiom, Path],
+) -> None:
+    """Fleets, answers and failures that were posted just before the switch arrive after it."""
+    _, settings = two_worlds
+    async with running(settings) as screen:
+        await at_home(screen)
+        app = screen.app
+        left, number = app.fleet, app._session_number
+        answers: list[str] = []
+        app.open_session("second")
+        app.post_message(FleetSeen(number, left))
+        app.post_message(Answered(number, answers.append, "of the first cluster"))
+        app.post_message(Failed(Problem(ProblemKind.BROKEN, "The first cluster failed."), number))
+        await screen.sees("second", "WALL-A-11", "K8s ● live")
+        nothing_mixed(screen)
+        assert not any(fleet is left for fleet in app.shown[app.shown.index(left) + 1 :])
+        assert answers == []
+        assert not any("The first cluster failed." in line for line in app.messages)
 
 
 async def test_a_cluster_that_hangs_is_left_at_once(

@@ -635,3 +635,17 @@ async def test_a_secret_is_on_no_page_of_the_wizard(axiom: EmbeddedAxiom) -> Non
         with contextlib.suppress(IsADirectoryError):
             seen.append(path.read_text())
     assert not [text for text in seen if "hunter2" in text]
+
+
+async def test_from_the_details_of_a_node_on_a_narrow_terminal(axiom: EmbeddedAxiom) -> None:
+    """The remedy in the details names the key l; it works there too."""
+    async with running(axiom.settings, (80, 24)) as screen:
+        await at_home(screen)
+        await screen.type("/wall-a-4")
+        await screen.press("enter", "enter")
+        await screen.sees("no load-balancer labels", "Apply the labels with the label wizard (l).")
+        await screen.press("l")
+        await stage(screen, "choose")
+        await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
+        await screen.press("escape")
+        await screen.sees("VERDICT")
