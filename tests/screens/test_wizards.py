@@ -66,6 +66,13 @@ def pools(axiom: EmbeddedAxiom) -> dict[str, tuple[str | None, str | None]]:
     }
 
 
+def published(axiom: EmbeddedAxiom, namespace: str, name: str) -> set[str]:
+    """The addresses in the status of a Service."""
+    service = axiom.store.get("services", name, namespace)
+    assert service is not None
+    return {item["ip"] for item in service["status"]["loadBalancer"]["ingress"]}
+
+
 def set_labels(axiom: EmbeddedAxiom, name: str, **labels: str) -> None:
     """Somebody else sets labels."""
     axiom.store.mutate("nodes", name, lambda live: live["metadata"]["labels"].update(labels))
@@ -157,6 +164,9 @@ async def test_from_all_findings_to_their_end_and_back(axiom: EmbeddedAxiom) -> 
         assert "Put WALL-A-3 into the pool external (before: enablelb=true, lbpool=internal)" in page
         assert "by hand" in page
         assert pools(axiom) == {**before, **MENDED}
+        # What the plan foresaw is what the load balancer publishes now.
+        assert published(axiom, "minecraft", "flasche") == {"116.203.10.1", "116.203.10.3", "116.203.10.8"}
+        assert not {ip for ip in published(axiom, "kube-system", "cilium-ingress") if ip.startswith("116.")}
         await screen.press("c")
         await screen.said("Copied the transcript")
         lines = screen.app.clipboard.splitlines()
