@@ -99,7 +99,7 @@ def decode_facts(output: bytes) -> HostFacts:
         default_routes=_route_devices(section("routes")) + _route_devices(section("routes6")),
         metadata_address=_an_address(section("metadata")),
         listeners=_listeners(section("listeners")),
-        ufw=_ufw(_assignments(content("/etc/ufw/ufw.conf").text), units.get("ufw", "")),
+        ufw=_ufw(_assignments(content("/etc/ufw/ufw.conf").text)),
         firewalld=units.get("firewalld", "") if units.get("firewalld") == "active" else "",
         modules=(
             *(fields[0] for fields in _rows(content("/proc/modules"))),
@@ -213,12 +213,10 @@ def _units(section: Section) -> dict[str, str]:
     return dict(zip(_UNITS, states, strict=True)) if len(states) == len(_UNITS) else {}
 
 
-def _ufw(configuration: Mapping[str, str], unit: str) -> str:
-    """The unit of ufw is active even when ufw is off: its configuration decides."""
+def _ufw(configuration: Mapping[str, str]) -> str:
+    """Its unit says nothing: it is active even when ufw is off. Its configuration decides."""
     enabled = configuration.get("ENABLED", "").lower()
-    if not enabled:
-        return ""
-    return "active" if enabled == "yes" and unit != "inactive" else "inactive"
+    return "active" if enabled == "yes" else "inactive" if enabled else ""
 
 
 def _controllers(unified: Section, legacy: Section) -> tuple[str, ...]:

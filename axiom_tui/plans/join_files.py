@@ -21,8 +21,8 @@ SYSCTL_PATH = "/etc/sysctl.d/90-axiom-tui.conf"
 STATE_FOLDER = "/var/lib/axiom-tui"
 INSTALL_SCRIPT = f"{STATE_FOLDER}/install-k3s.sh"
 K3S = "/usr/local/bin/k3s"
-#: Uninstalling K3s leaves it; a host that joins again under its old name would be rejected with it.
-NODE_PASSWORD = "/etc/rancher/node/password"
+#: Uninstalling K3s leaves its password here; a host that joins again under its old name would be rejected.
+NODE_FOLDER = "/etc/rancher/node"
 
 _HEAD = "# Written by axiom-tui. K3s reads this file at each start.\n"
 #: Flags that may be given more than once, which K3s takes as lists.

@@ -20,6 +20,7 @@ from axiom_tui.plans.join_cluster_steps import (
     NodeIsReady,
 )
 from axiom_tui.plans.join_dns_steps import record_steps
+from axiom_tui.plans.join_files import K3S
 from axiom_tui.plans.join_steps import HostStep, InstallK3s, PrepareKernel, SetHostName, WriteConfig
 from axiom_tui.plans.join_token import BringToken
 from axiom_tui.plans.join_unit import AwaitK3s, Mark, StartK3s
@@ -142,11 +143,10 @@ class ReadKubeconfig(HostStep):
     def __init__(self, hosts: Hosts, spec: JoinSpec) -> None:
         super().__init__(hosts, spec, spec.ready_timeout)
         self.title = "Wait until the API of the new cluster answers"
-        self.commands = ("sudo k3s kubectl get --raw /readyz",)
+        self.commands = (f"sudo k3s kubectl get node {spec.node}",)
 
     def is_done(self, run: Run) -> bool:
-        done = self._ask(run, "/usr/local/bin/k3s kubectl get --raw /readyz", "k3s kubectl get --raw /readyz")
-        return done.ok and done.text.strip() == "ok"
+        return self._ask(run, f"{K3S} kubectl get node {self._spec.node}", "k3s kubectl get node").ok
 
     def run(self, run: Run) -> None:
         run.remember({})

@@ -295,7 +295,7 @@ class InstallK3s(HostStep):
         return (
             f"sh -c {shlex.quote(links)}",
             f"sh -c {shlex.quote(f'if [ -e {self._uninstall} ]; then sh {self._uninstall}; fi')}",
-            f"rm -rf {files.NODE_PASSWORD} {files.STATE_FOLDER}",
+            f"rm -rf {files.NODE_FOLDER} {files.STATE_FOLDER}",
         )
 
     @property

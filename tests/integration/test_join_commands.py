@@ -203,7 +203,7 @@ def test_a_join_is_taken_back_in_the_right_order(stand: Stand) -> None:
         files.SYSCTL_PATH,
         files.STATE_FOLDER,
         files.K3S,
-        files.NODE_PASSWORD,
+        files.NODE_FOLDER,
     ):
         assert not stand.host.path(path).exists(), path
     assert stand.host.text("/run/stand/hostname") == "fresh-host\n"
@@ -233,7 +233,7 @@ def test_the_first_server_needs_no_token_and_says_what_comes_next(stand: Stand) 
     assert result.outcome is Outcome.DONE, result.problem
     assert not stand.host.path(files.TOKEN_PATH).exists()
     assert yaml.safe_load(stand.host.text(files.CONFIG_PATH))["cluster-init"] is True
-    assert "k3s kubectl get --raw /readyz" in stand.host.calls
+    assert "k3s kubectl get node m-o-1" in stand.host.calls
     last = result.steps[-1]
     assert last.state is StepState.UNAVAILABLE
     assert any("kubeProxyReplacement=true" in line for line in last.commands)

@@ -15,7 +15,8 @@ LINES = [
     (
         "duplicate-name",
         f"{WAITING}Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' "
-        "may not match server node-passwd entry, try enabling a unique node name with the --with-node-id flag",
+        "may not match server node-passwd entry, try enabling a unique node name with the --with-node-id "
+        "flag",
     ),
     (
         "duplicate-member",

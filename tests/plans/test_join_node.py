@@ -1,0 +1,377 @@
+"""Joining against the embedded Axiom: through to Ready, taken back, cut anywhere, and all that fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from axiom_tui.clients.ssh import Interaction
+from axiom_tui.config import SecretReference
+from axiom_tui.model.checks import CheckState
+from axiom_tui.model.naming import Role
+from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
+from axiom_tui.model.problem import AxiomError, ProblemKind
+from axiom_tui.plans.description import describe
+from axiom_tui.plans.events import Event, Outcome, StepStarted, StepState
+from axiom_tui.plans.join_choice import JoinChoice
+from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
+from axiom_tui.plans.join_proposal import facts_of
+from axiom_tui.plans.proposal import resume, undo
+from tests.plans.embedded import NEWCOMER, NEWCOMER_ARM, PASSWORD, Answers, Embedded, embedded, fails
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded]:
+    monkeypatch.setenv("AXIOM_TUI_STATE", str(tmp_path / "state"))
+    with embedded(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "architecture"), [(NEWCOMER, "WALL-A-10", "amd64"), (NEWCOMER_ARM, "WALL-A-11", "arm64")]
+)
+def test_a_waiting_device_becomes_a_ready_labelled_node(
+    world: Embedded, host: str, name: str, architecture: str
+) -> None:
+    choice = world.choice(name, host)
+    facts = world.facts(choice)
+    found = world.judged(choice, facts)
+    assert {rule: str(check) for rule, check in found.items() if check.state is not CheckState.PASS} == {}
+    result = world.run(world.propose(choice))
+    assert result.outcome is Outcome.DONE, result.problem
+    node = world.node(name.lower())
+    assert node is not None
+    labels, addresses = node["metadata"]["labels"], node["status"]["addresses"]
+    assert (labels[ENABLE_LABEL], labels[POOL_LABEL]) == ("true", "external")
+    assert labels["kubernetes.io/arch"] == architecture
+    assert {"type": "InternalIP", "address": facts.tailnet_ip} in addresses
+    assert {"type": "ExternalIP", "address": facts.public_addresses[0]} in addresses
+    device = world.host(host).device
+    assert device is not None
+    assert (device.name, device.key_expiry_disabled) == (name.lower(), True)
+    assert f"{name}: all in order" in world.said
+    by_hand = [step.key for step in result.steps if step.state is StepState.UNAVAILABLE]
+    assert by_hand == ["dns/node"]
+
+
+def test_nothing_of_the_plan_or_its_journal_is_secret(world: Embedded) -> None:
+    proposal = world.propose()
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    token = world.host().files.read(TOKEN_PATH).decode().strip()
+    assert token.startswith("K10")
+    secrets = (token, token.split("::")[1], PASSWORD)
+    texts = {path.name: path.read_text() for path in world.means.journal.directory.iterdir()}
+    texts["plan"] = describe(proposal.plan)
+    texts["output"] = "\n".join(world.said)
+    for host in (world.host(), world.host("m-o-1")):
+        for process in tuple(host.kernel.history):
+            texts[f"{host.name} {process.pid}"] = f"{process.arguments} {process.environment}"
+        for home in ("/root", "/home/technat"):
+            for path in host.files.below(home):
+                texts[f"{host.name} {path}"] = host.files.read(path).decode(errors="replace")
+    assert [name for name, text in texts.items() if any(secret in text for secret in secrets)] == []
+    assert len(texts) > 50
+
+
+def test_a_second_plan_finds_all_done(world: Embedded) -> None:
+    assert world.run(world.propose()).outcome is Outcome.DONE
+    choice = world.choice(host="wall-a-10")
+    assert fails(world.judged(choice)) == set()
+    again = world.run(world.propose(choice))
+    assert again.outcome is Outcome.DONE, again.problem
+    states = {step.key: step.state for step in again.steps}
+    assert {key for key, state in states.items() if state is not StepState.ALREADY} == {"dns/node", "proof"}
+
+
+def test_a_join_is_taken_back(world: Embedded) -> None:
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    taking_back = proposal.undo(done.plan_id)
+    assert [step.key for step in taking_back.plan.steps] == [
+        f"undo/{key}"
+        for key in ("start", "token", "install", "config", "kernel", "hostname", "key-expiry", "servicelb")
+    ]
+    assert any("DNS record" in line for line in taking_back.plan.effect)
+    undone = world.run(taking_back)
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert world.node("wall-a-10") is None
+    host = world.host(NEWCOMER)
+    left = [path for path in host.files.below("/etc/rancher") if host.files.find(path)]
+    assert left == []
+    for path in ("/usr/local/bin/k3s", "/var/lib/axiom-tui", CONFIG_PATH, TOKEN_PATH):
+        assert host.files.find(path) is None, path
+    assert host.name == NEWCOMER
+    device = host.device
+    assert device is not None
+    assert (device.name, device.key_expiry_disabled) == (NEWCOMER, False)
+    # It can join again: K3s does not remember it.
+    again = world.run(world.propose())
+    assert again.outcome is Outcome.DONE, again.problem
+
+
+@pytest.fixture
+def child_environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "AXIOM_TUI_STATE": str(tmp_path / "state")}
+
+
+def test_killed_at_every_step_and_resumed_it_ends_joined(
+    world: Embedded, child_environment: dict[str, str]
+) -> None:
+    """Each child goes one record further than the one before, in a process of its own, and is killed."""
+    device = next(item for item in world.means.devices() if item.name == NEWCOMER)
+    killed: list[str] = []
+    for records in range(1, 80):
+        arguments = (str(world.axiom.settings), device.ipv4, device.id, "WALL-A-10", str(records))
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.plans.join_child", *arguments],
+            env=child_environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode == 0:
+            assert done.stdout.startswith("done"), (killed, done.stdout, done.stderr)
+            break
+        assert done.returncode == -9, (killed, done.stdout, done.stderr)
+        killed.append(done.stdout.strip())
+    else:
+        pytest.fail(f"it never ended: {killed}")
+    assert world.axiom.world.is_ready("wall-a-10")
+    (entry,) = world.means.journal.entries()
+    assert entry.outcome is Outcome.DONE
+    for key in ("hostname", "config", "install", "token", "start", "agent"):
+        assert f"killed after step-ended {key}" in killed, killed
+    undone = world.run(undo(world.means, entry.plan_id))
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert world.node("wall-a-10") is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "kind", "word"),
+    [
+        ("host-token-rejected", "agent", ProblemKind.UNAUTHENTICATED, "does not accept the join token"),
+        ("host-authority-changed", "agent", ProblemKind.UNTRUSTED, "CA differs"),
+        ("host-name-taken", "agent", ProblemKind.INVALID, "another host had it before"),
+        ("host-api-unreachable", "agent", ProblemKind.UNREACHABLE, "does not reach"),
+        ("host-port-taken", "agent", ProblemKind.INVALID, "A port that K3s needs is taken"),
+        ("host-never-ready", "ready", ProblemKind.TIMED_OUT, "The kubelet says"),
+    ],
+)
+def test_what_goes_wrong_after_the_plan_is_said_healed_and_resumed(
+    world: Embedded, fault: str, step: str, kind: ProblemKind, word: str
+) -> None:
+    join = replace(
+        world.settings.join, install_timeout=timedelta(seconds=12), ready_timeout=timedelta(seconds=6)
+    )
+    world.means = world.new_means(replace(world.settings, join=join))
+    proposal = world.propose()
+    world.host().fault(fault)
+    result = world.run(proposal)
+    failed = next(item for item in result.steps if item.problem is not None)
+    assert failed.problem is not None
+    assert (failed.key, failed.problem.kind) == (step, kind), failed.problem
+    assert word in failed.problem.sentence
+    assert failed.problem.remedy
+    assert world.means.journal.load(result.plan_id).can_be_resumed
+    world.host().heal()
+    again = world.run(resume(world.means, result.plan_id))
+    assert again.outcome is Outcome.DONE, again.problem
+    assert world.axiom.world.is_ready("wall-a-10")
+
+
+def test_a_join_that_fails_can_be_taken_back(world: Embedded) -> None:
+    join = replace(world.settings.join, ready_timeout=timedelta(seconds=4))
+    world.means = world.new_means(replace(world.settings, join=join))
+    proposal = world.propose()
+    world.host().fault("host-never-ready")
+    failed = world.run(proposal)
+    assert failed.outcome is Outcome.FAILED
+    undone = world.run(proposal.undo(failed.plan_id))
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert world.node("wall-a-10") is None
+    assert world.host().files.find("/usr/local/bin/k3s") is None
+
+
+@pytest.mark.parametrize("step", ["config", "install", "start"])
+def test_a_connection_that_drops_in_a_step_is_said_and_resumed(world: Embedded, step: str) -> None:
+    proposal = world.propose()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == step:
+            world.host().fault("host-drop", delay=0.02, times=1)
+
+    result = proposal.run(tell)
+    failed = next(item for item in result.steps if item.problem is not None)
+    assert failed.problem is not None
+    assert (failed.key, failed.problem.kind) == (step, ProblemKind.UNREACHABLE), failed.problem
+    again = world.run(resume(world.means, result.plan_id))
+    assert again.outcome is Outcome.DONE, again.problem
+
+
+def test_a_name_that_somebody_took_meanwhile_is_not_fought_over(world: Embedded) -> None:
+    proposal = world.propose()
+    other = world.propose(world.choice("WALL-A-10", NEWCOMER_ARM))
+    assert world.run(other).outcome is Outcome.DONE
+    result = world.run(proposal)
+    assert result.problem is not None
+    assert result.problem.kind is ProblemKind.CONFLICT
+    assert "another node" in result.problem.sentence
+    assert world.host(NEWCOMER).name == NEWCOMER  # nothing was changed on it
+
+
+def test_a_viewer_can_see_the_plan_and_may_not_apply_it(world: Embedded) -> None:
+    world.means = world.new_means(user="viewer")
+    choice = world.choice()
+    assert fails(world.judged(choice)) == {"rights"}
+    result = world.run(world.propose(choice))
+    assert result.outcome is Outcome.REFUSED
+    assert world.host().name == NEWCOMER
+
+
+def test_read_only_mode_changes_nothing(world: Embedded) -> None:
+    world.means = world.new_means(replace(world.settings, read_only=True))
+    choice = world.choice()
+    assert fails(world.judged(choice)) == {"read-only"}
+    assert world.run(world.propose(choice)).outcome is Outcome.REFUSED
+    assert world.host().name == NEWCOMER
+
+
+def test_without_the_control_api_the_device_is_left_to_the_admin(world: Embedded) -> None:
+    control = replace(world.settings.tailscale.control, token_file=None)
+    tailscale = replace(world.settings.tailscale, control=control)
+    world.means = world.new_means(replace(world.settings, tailscale=tailscale))
+    choice = world.choice()
+    assert world.judged(choice)["key-expiry"].state is CheckState.WARN
+    proposal = world.propose(choice)
+    step = proposal.plan.step("key-expiry")
+    assert step is not None
+    assert step.unavailable
+    assert "login.tailscale.com/admin/machines" in step.commands[0]
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+
+
+def test_a_secret_of_the_settings_is_the_token(world: Embedded, tmp_path: Path) -> None:
+    token = world.axiom.hosts.secrets.server_token
+    file = tmp_path / "token"
+    file.write_text(f"{token}\n")
+    join = replace(world.settings.join, token=SecretReference("file", str(file)))
+    world.means = world.new_means(replace(world.settings, join=join))
+    proposal = world.propose()
+    assert token not in describe(proposal.plan)
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert world.host().files.read(TOKEN_PATH).decode() == f"{token}\n"
+
+
+def test_a_fourth_server_joins_with_the_typed_name(world: Embedded) -> None:
+    choice = world.choice("M-O-4", role=Role.SERVER, public_address="")
+    found = world.judged(choice)
+    assert "4 members afterwards" in found["quorum"].sentence
+    proposal = world.propose(choice)
+    assert proposal.plan.typed_word == "M-O-4"
+    refused = proposal.run(lambda event: None, typed="m-o-4")
+    assert refused.outcome is Outcome.REFUSED
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    node = world.node("m-o-4")
+    assert node is not None
+    assert "node-role.kubernetes.io/control-plane" in node["metadata"]["labels"]
+    assert POOL_LABEL not in node["metadata"]["labels"]
+
+
+def test_a_server_does_not_join_while_a_member_is_down(world: Embedded) -> None:
+    world.axiom.world.silence("m-o-2")
+    found = world.judged(world.choice("M-O-4", role=Role.SERVER))
+    assert found["members"].state is CheckState.FAIL
+    assert "M-O-2" in found["members"].sentence
+
+
+def test_the_first_server_of_a_new_cluster(world: Embedded) -> None:
+    choice = world.choice("M-O-1", role=Role.SERVER, first_server=True, version="v1.33.4+k3s1")
+    found = world.judged(choice)
+    assert fails(found) == set()
+    proposal = world.propose(choice)
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert result.steps[-1].state is StepState.UNAVAILABLE
+    assert any("helm install cilium" in line for line in result.steps[-1].commands)
+    # Its journal is of a cluster that no context leads to; it is taken back all the same.
+    undone = world.run(undo(world.means, result.plan_id))
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert world.host().files.find("/usr/local/bin/k3s") is None
+
+
+def test_an_override_is_kept_in_the_journal(world: Embedded) -> None:
+    world.host().firewall_on = True
+    choice = world.choice()
+    assert fails(world.judged(choice)) == {"firewall"}
+    proposal = world.propose(replace(choice, overridden=("firewall",)))
+    assert any(line.startswith("overridden: firewall: ufw") for line in proposal.plan.effect)
+    result = world.run(proposal)
+    entry = world.means.journal.load(result.plan_id)
+    assert entry.choices["overridden"] == ["firewall"]
+
+
+OUTSIDERS = [
+    ("old-os", {"tailscale", "tailnet-address"}),
+    ("full-disk", {"disk"}),
+    ("no-tailscale", {"tailscale", "tailnet-address"}),
+    ("no-sudo", {"sudo"}),
+]
+
+
+@pytest.mark.parametrize(("host", "rules"), OUTSIDERS)
+def test_hosts_that_cannot_join_are_told_why(world: Embedded, host: str, rules: set[str]) -> None:
+    found = world.judged(JoinChoice(host=host, name="WALL-A-10"))
+    assert rules <= fails(found)
+    for check in found.values():
+        if check.state is CheckState.FAIL:
+            assert check.remedy, check
+    if host == "old-os":
+        assert {found[rule].state for rule in ("distribution", "kernel")} == {CheckState.WARN}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("host-refuse", ProblemKind.UNREACHABLE),
+        ("host-policy", ProblemKind.FORBIDDEN),
+        ("host-key-changed", ProblemKind.UNTRUSTED),
+    ],
+)
+def test_a_host_that_lets_nobody_in_says_why(world: Embedded, fault: str, kind: ProblemKind) -> None:
+    world.host().fault(fault)
+    with pytest.raises(AxiomError) as caught:
+        facts_of(world.means, world.choice())
+    assert caught.value.problem.kind is kind, caught.value.problem
+
+
+def test_a_wrong_sudo_password_is_a_failed_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AXIOM_TUI_STATE", str(tmp_path / "state"))
+
+    def wrong() -> Interaction:
+        return Answers("guessed")
+
+    with embedded(tmp_path, wrong) as world:
+        found = world.judged(world.choice())
+        assert fails(found) == {"sudo"}
+        assert "refused the password" in found["sudo"].sentence
+        assert not found["sudo"].overridable
+
+
+def test_the_clock_of_the_host_is_compared_with_the_clusters(world: Embedded) -> None:
+    world.host().fault("host-clock-skew", seconds=95)
+    check = world.judged(world.choice())["clock"]
+    assert check.state is CheckState.FAIL
+    assert "95 s ahead" in check.sentence or "94 s ahead" in check.sentence or "96 s" in check.sentence
