@@ -24,4 +24,4 @@ def run_on(host: Host, command: str, stdin: bytes = b"", user: str = USER) -> tu
     with host.kernel.changed:
         ended = host.kernel.changed.wait_for(lambda: process.status is not None, 30)
     assert ended, f"{command!r} does not end; so far: {output.data!r} {said.data!r}"
-    return process.status or 0, output.data.decode(), said.data.decode()
+    return process.status or 0, output.data.decode(errors="surrogateescape"), said.data.decode()

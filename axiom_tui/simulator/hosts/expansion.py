@@ -72,6 +72,9 @@ def _bracket(marked: Sequence[tuple[str, bool]], start: int) -> tuple[str, int] 
     while index < len(marked):
         character, quoted = marked[index]
         if character == "]" and not quoted and not first:
+            nothing, everything = r"(?!)", r"[\s\S]"
+            if not members:  # only ranges that run backwards
+                return (everything if negated else nothing), index + 1
             return f"[{'^' if negated else ''}{members}]", index + 1
         first = False
         rest = "".join(item for item, _ in marked[index:])
@@ -79,7 +82,12 @@ def _bracket(marked: Sequence[tuple[str, bool]], start: int) -> tuple[str, int] 
             members += CLASSES.get(named[1], "")
             index += named.end()
             continue
-        members += "-" if character == "-" and not quoted else re.escape(character)
+        if re.match(r".-[^]]", rest, re.DOTALL) and not marked[index + 1][1]:
+            if character <= rest[2]:
+                members += f"{re.escape(character)}-{re.escape(rest[2])}"
+            index += 3
+            continue
+        members += re.escape(character)
         index += 1
     return None
 

@@ -19,7 +19,7 @@ from axiom_tui.simulator.hosts.network import Network
 from axiom_tui.simulator.hosts.program import MARK, PROGRAMS, Failure, Run
 from axiom_tui.simulator.hosts.shell import Shell
 from axiom_tui.simulator.hosts.systemd import Systemd
-from axiom_tui.simulator.tailnet import Device
+from axiom_tui.simulator.tailnet import Device, stable_id
 from axiom_tui.simulator.world import World
 
 if TYPE_CHECKING:
@@ -139,9 +139,7 @@ class Host:
         """Its tailnet device, if it has one (still)."""
         if not self.computer.in_tailnet:
             return None
-        return next(
-            (item for item in self.world.tailnet.devices() if item.number == self.computer.number), None
-        )
+        return self.world.tailnet.find(stable_id(self.computer.number))
 
     @property
     def is_in_tailnet(self) -> bool:

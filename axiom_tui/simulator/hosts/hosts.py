@@ -58,6 +58,7 @@ class Hosts:
             if host.computer.machine is not None:
                 self.secrets.remember_node(host.node_name, node_password(host.computer.number))
         self._server = SshServer(self)
+        self._seen = -1  # the tailnet's revision that the files tell of
         self._written = ""
         self._lock = threading.Lock()
         self._unsubscribe = world.store.subscribe(self._heard)
@@ -84,6 +85,7 @@ class Hosts:
         with self._lock:
             self._hosts[computer.name] = host
         self._server.listen(host)
+        self._seen = -1
         self.write_files()
         return host
 
@@ -122,6 +124,9 @@ class Hosts:
 
     def write_files(self) -> None:
         """Write ssh_config and tailnet_known_hosts anew, if names have changed."""
+        revision = self.world.tailnet.revision
+        if revision == self._seen:
+            return
         blocks, known = [], []
         suffix = self.world.tailnet.suffix
         for host in self:
@@ -145,6 +150,7 @@ class Hosts:
                 known.append(f"{alias} {ssh_host_key(host_key_seed(host))}\n")
         text = "# The hosts of the embedded Axiom.\n" + "\n".join(blocks)
         with self._lock:
+            self._seen = revision
             if text == self._written:
                 return
             _replace(self.tailnet_known_hosts, "".join(known))

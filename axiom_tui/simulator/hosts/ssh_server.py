@@ -30,6 +30,7 @@ CHECK_BANNER = "# Tailscale SSH requires an additional check.\n# To authenticate
 CHECKED_BANNER = "# Authentication checked with Tailscale SSH.\n# Time since last authentication: 1s\n"
 LONGEST_CHECK = 1800.0  # seconds that Tailscale holds a login
 _TICK = 0.1
+_NO_TAILNET = ("ts-absent", "ts-stopped", "ts-needs-login", "ts-needs-approval")
 
 
 def host_key_seed(host: Host) -> bytes:
@@ -48,6 +49,7 @@ class SshServer:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._bell = socket.socketpair()  # ends the wait for connections
 
     def listen(self, host: Host) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -60,18 +62,17 @@ class SshServer:
         return port
 
     def start(self, look_around: Callable[[], None], seconds: float) -> None:
-        """Accept connections; ``look_around`` is called every so many seconds."""
+        """Accept connections; ``look_around`` is called at least every so many seconds."""
 
         def accept() -> None:
-            due = time.monotonic() + seconds
             while not self._stopping.is_set():
-                for key, _ in self._selector.select(_TICK):
-                    with contextlib.suppress(OSError):
-                        self._take(key.data, self._listeners[key.data].accept()[0])
-                if time.monotonic() >= due:
-                    look_around()
-                    due = time.monotonic() + seconds
+                for key, _ in self._selector.select(seconds):
+                    if key.data is not None:
+                        with contextlib.suppress(OSError):
+                            self._take(key.data, self._listeners[key.data].accept()[0])
+                look_around()
 
+        self._selector.register(self._bell[0], selectors.EVENT_READ)
         self._thread = threading.Thread(target=accept, name="host-accept", daemon=True)
         self._thread.start()
 
@@ -90,11 +91,15 @@ class SshServer:
             self._connections.discard(connection)
 
     def stop(self) -> None:
+        """End everything; twice does no harm."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
+        self._bell[1].send(b"!")
         if self._thread is not None:
             self._thread.join(10)
-        for listener in self._listeners.values():
-            listener.close()
+        for open_socket in (*self._listeners.values(), *self._bell):
+            open_socket.close()
         self._selector.close()
         with self._lock:
             connections = list(self._connections)
@@ -136,7 +141,10 @@ class _Connection(threading.Thread):
         host = self.host
         if host.find_fault("host-absent"):
             return False
-        return host.is_in_tailnet or not host.computer.in_tailnet
+        if not host.computer.in_tailnet:
+            return True
+        # Without the laptop's own Tailscale there is no way to the tailnet either.
+        return host.is_in_tailnet and not any(host.world_faults.find(kind) for kind in _NO_TAILNET)
 
     def is_gone(self) -> bool:
         """Whether the client has closed its end."""
