@@ -113,10 +113,11 @@ class FrameHeader(Widget):
         context = (
             f"(context {visible_text(cluster.context)})" if cluster.context not in ("", cluster.name) else ""
         )
+        size = Content(headline.size(fleet))
         # From the fullest to the barest; the first that fits is shown. Cluster and findings always stay.
         variants: tuple[Sequence[Content], ...] = (
-            [Content(context), Content(headline.size(fleet)), *planes, findings],
-            [Content(headline.size(fleet)), *planes, findings],
+            [Content(context), size, *planes, findings],
+            [size, *planes, findings],
             [*planes, findings],
             [findings],
         )

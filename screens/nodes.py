@@ -161,8 +161,8 @@ class NodesScreen(FleetScreen):
         rows = self._filtered(fleet.rows, wanted)
         self.table.empty_text = self._empty_text(fleet, bool(rows))
         self.table.set_rows(rows, now())
-        if not self._moved and self.table.keys:
-            self.table.move_cursor(self.table.keys[0])
+        if not self._moved:
+            self.table.action_cursor_top()
         marked = len(self.table.marked)
         self.query_one(FilterLine).show(len(fleet.rows) - len(rows), marked, self._faults_only)
         self._show_details()

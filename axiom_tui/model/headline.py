@@ -28,9 +28,9 @@ class Counts:
 
 
 def counts(fleet: Fleet) -> Counts:
-    servers = sum(row.node is not None and row.role is Role.SERVER for row in fleet.rows)
-    nodes = sum(row.node is not None for row in fleet.rows)
-    return Counts(servers, nodes - servers, len(fleet.rows) - nodes)
+    roles = [row.role for row in fleet.rows if row.node is not None]
+    servers = roles.count(Role.SERVER)
+    return Counts(servers, len(roles) - servers, len(fleet.rows) - len(roles))
 
 
 def size(fleet: Fleet) -> str:
