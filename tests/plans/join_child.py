@@ -1,7 +1,7 @@
-"""Joins a host, or goes on with a join, and kills itself with SIGKILL after so many records of steps.
+"""Joins a host, or goes on with a join, and kills itself with SIGKILL at the first new moment of a step.
 
-Arguments: settings file, host's address, device's id, name, number of records (0: do not die). It prints the
-outcome, if it lives.
+Arguments: settings file, host's address, device's id, name, and the moments at which others were killed, such
+as ``step-begun:config,step-ended:config``. It prints the moment of its end, or the outcome if it lives.
 """
 
 from __future__ import annotations
@@ -23,26 +23,23 @@ from tests.plans.embedded import Answers, Embedded
 STEP_RECORDS = ("step-begun", "step-ended")
 
 
-def die_after(records: int) -> None:
-    """Let the journal have so many records of steps, then kill this process."""
+def die_at_a_moment_beside(known: set[str]) -> None:
+    """Let the journal have the record of a step that nobody was killed at yet, then kill this process."""
     write = Writer._write
-    left = records
 
     def watched(writer: Writer, line: bytes) -> None:
-        nonlocal left
         write(writer, line)
         record = json.loads(line)
-        if record["type"] in STEP_RECORDS:
-            left -= 1
-            if left == 0:
-                sys.stdout.write(f"killed after {record['type']} {record['step']}\n")
-                sys.stdout.flush()
-                os.kill(os.getpid(), signal.SIGKILL)
+        moment = f"{record['type']}:{record.get('step')}"
+        if record["type"] in STEP_RECORDS and moment not in known:
+            sys.stdout.write(moment)
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     Writer._write = watched  # type: ignore[method-assign, assignment]
 
 
-def main(settings_file: str, host: str, device: str, name: str, records: str) -> None:
+def main(settings_file: str, host: str, device: str, name: str, known: str) -> None:
     settings = Embedded.tuned(load(Path(settings_file)).settings)
     client = connect(KubernetesOptions(settings.kubernetes.kubeconfig, settings.kubernetes.context))
     means = Means(client, settings, Answers())
@@ -52,8 +49,7 @@ def main(settings_file: str, host: str, device: str, name: str, records: str) ->
     else:
         choice = JoinChoice(host=host, device_id=device, name=name)
         proposal = propose_join(means, choice, facts_of(means, choice))
-    if int(records):
-        die_after(int(records))
+    die_at_a_moment_beside(set(known.split(",")))
     result = proposal.run(lambda event: None)
     sys.stdout.write(f"{result.outcome.value} {result.problem or ''}\n")
     client.disconnect()
