@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Static
 
 from axiom_tui.model.cells import NOTHING, Cell, Style
 from axiom_tui.model.exposure import Exposure as ExposureRow
@@ -16,14 +14,10 @@ from axiom_tui.model.exposure import exposures
 from axiom_tui.model.finding import Wizard
 from axiom_tui.model.fleet import Fleet, Observation, SourceState
 from axiom_tui.model.node import is_public_ip
-from screens.filter_line import FilterLine
-from screens.frame import FleetScreen, column, now
+from screens.frame import column
+from screens.table_screen import TableScreen
 from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
-from screens.widgets.fleet_table import FleetTable
-
-if TYPE_CHECKING:
-    from axiom_tui.app import AxiomApp
 
 
 def _pool(item: ExposureRow) -> Cell:
@@ -82,7 +76,7 @@ def _inputs(seen: Observation) -> tuple[object, ...]:
     return (seen.nodes, seen.services, seen.daemon_sets, seen.pods, seen.ingresses, seen.gateways)
 
 
-class ExposureScreen(FleetScreen):
+class ExposureScreen(TableScreen[ExposureRow]):
     """The table of Services; beneath it all that is known of the selected one."""
 
     MODE = "exposure"
@@ -92,13 +86,11 @@ class ExposureScreen(FleetScreen):
         "be reached from the internet, ● tailnet only from inside. enter opens the label wizard for the "
         "nodes of the Service, l for all that are wrong."
     )
+    COLUMNS = COLUMNS
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "label_nodes", "label its nodes"),
+        Binding("enter", "open", "label its nodes"),
         Binding("l", "app.wizard('labels')", "labels"),
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("c", "copy", "copy"),
-        Binding("escape", "back", "back", show=False),
     ]
 
     def __init__(self) -> None:
@@ -107,108 +99,63 @@ class ExposureScreen(FleetScreen):
         self._items: Sequence[ExposureRow] = ()
         self._is_computing = False
 
-    def compose_body(self) -> ComposeResult:
-        yield FleetTable(COLUMNS, row_key=lambda item: item.served.service.full_name, id="body")
-        yield Static(id="remedy")
-        yield FilterLine()
+    def key_of(self, row: ExposureRow) -> str:
+        return row.served.service.full_name
 
-    @property
-    def table(self) -> FleetTable[ExposureRow]:
-        return self.query_one("#body", FleetTable)
+    def searched(self, row: ExposureRow) -> tuple[str, Mapping[str, str]]:
+        served = row.served
+        words = (served.service.full_name, served.pool, *served.nodes, *served.addresses, *row.faults)
+        return " ".join((*words, *row.hostnames)).lower(), served.service.labels
+
+    def beneath(self, row: ExposureRow) -> Content:
+        faults = "; ".join(row.faults) or "in order"
+        nodes = ", ".join(row.served.nodes) or "no node"
+        published = ", ".join(row.served.service.ingress_ips) or "nothing"
+        names = ", ".join(
+            f"{name} ({'outside' if name in row.outside else 'inside'})" for name in row.hostnames
+        )
+        return Content.assemble(
+            (visible_lines(row.served.service.full_name), "bold"),
+            visible_lines(
+                f": {faults}.\nServed by {nodes}; publishes {published}. Names: {names or 'none known'}."
+            ),
+        )
+
+    def copied(self, row: ExposureRow) -> tuple[str, str]:
+        addresses = row.served.service.ingress_ips or row.served.addresses
+        return "\n".join(addresses), "Copied the published addresses."
 
     def show_fleet(self, fleet: Fleet) -> None:
         self._compute(fleet)
-        items = self._items
-        wanted = self.query_one(FilterLine).filter
-        shown = [item for item in items if wanted.keeps(_text(item), item.served.service.labels)]
-        self.table.empty_text = self._empty_text(fleet, bool(items))
-        self.table.set_rows(shown, now())
-        self.query_one(FilterLine).show(len(items) - len(shown), len(self.table.marked), False)
-        self._show_details()
+        self.show_rows(self._items, self._empty_text(fleet), "No Service passes the filter; esc clears it.")
 
-    def tick(self) -> None:
-        super().tick()
-        self.table.tick(now())
-
-    def on_fleet_table_highlighted(self) -> None:
-        self._show_details()
-
-    def on_filter_line_changed(self) -> None:
-        self.refresh_fleet()
-
-    def on_filter_line_closed(self) -> None:
-        self.table.focus()
-
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).edit()
-
-    def action_back(self) -> None:
-        self.query_one(FilterLine).clear()
-
-    def action_copy(self) -> None:
-        item = self.table.cursor_row
-        if item is not None:
-            addresses = "\n".join(item.served.service.ingress_ips or item.served.addresses)
-            self.app.copy_to_clipboard(addresses)
-            self.notify("Copied the published addresses.")
-
-    def on_fleet_table_selected(self) -> None:
-        self.action_label_nodes()
-
-    def action_label_nodes(self) -> None:
-        item = self.table.cursor_row
-        app: AxiomApp = self.app  # type: ignore[assignment]
-        if item is not None:
-            app.open_wizard(Wizard.LABELS, item.served.nodes)
+    def action_open(self) -> None:
+        """The label wizard, with the nodes of the selected Service."""
+        row = self.selected
+        self.program.open_wizard(Wizard.LABELS, row.served.nodes if row is not None else ())
 
     def _compute(self, fleet: Fleet) -> None:
         """Off the event loop: with thousands of nodes it takes longer than a key press may."""
-        app: AxiomApp = self.app  # type: ignore[assignment]
         inputs, seen = _inputs(fleet.seen), fleet.seen
         if self._is_computing or all(
             one is two for one, two in zip(inputs, self._inputs or (None,) * len(inputs), strict=True)
         ):
             return
         self._is_computing = True
-        rules, zone = app.settings.rules, app.settings.dns.zone
+        settings = self.program.settings
+        rules, zone = settings.rules, settings.dns.zone
 
         def take(items: Sequence[ExposureRow]) -> None:
             self._is_computing, self._inputs, self._items = False, inputs, items
             if self.is_mounted:
                 self.show_fleet(self.fleet)
 
-        app.off_loop(lambda: exposures(seen, rules.pools, zone), take)
+        self.program.off_loop(lambda: exposures(seen, rules.pools, zone), take)
 
-    def _show_details(self) -> None:
-        item = self.table.cursor_row
-        text = Content("")
-        if item is not None:
-            faults = "; ".join(item.faults) or "in order"
-            nodes = ", ".join(item.served.nodes) or "no node"
-            published = ", ".join(item.served.service.ingress_ips) or "nothing"
-            names = ", ".join(
-                f"{name} ({'outside' if name in item.outside else 'inside'})" for name in item.hostnames
-            )
-            text = Content.assemble(
-                (item.served.service.full_name, "bold"),
-                visible_lines(
-                    f": {faults}.\nServed by {nodes}; publishes {published}. Names: {names or 'none known'}."
-                ),
-            )
-        self.query_one("#remedy", Static).update(text)
-
-    def _empty_text(self, fleet: Fleet, has_items: bool) -> str:
+    def _empty_text(self, fleet: Fleet) -> str:
         source = fleet.source("services")
-        if has_items:
-            return "No Service passes the filter; esc clears it."
         if source is not None and source.problem is not None and source.state is SourceState.FAILED:
             return f"{source.problem.sentence}\n{source.problem.remedy}"
         if source is None or source.state is SourceState.LOADING:
             return "Reading the Services …"
         return "The cluster has no Service of type LoadBalancer."
-
-
-def _text(item: ExposureRow) -> str:
-    served = item.served
-    words = (served.service.full_name, served.pool, *served.nodes, *served.addresses, *item.faults)
-    return " ".join((*words, *item.hostnames)).lower()

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Static
 
 from axiom_tui.model.cells import Cell, Style
 from axiom_tui.model.finding import Finding, Severity, Wizard
 from axiom_tui.model.fleet import Fleet, SourceState
 from axiom_tui.model.times import age
-from screens.filter_line import FilterLine
-from screens.frame import FleetScreen, column, now
+from screens.frame import column
+from screens.table_screen import TableScreen
 from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
-from screens.widgets.fleet_table import FleetTable
-
-if TYPE_CHECKING:
-    from axiom_tui.app import AxiomApp
 
 _SEVERITIES = {
     Severity.CRITICAL: Cell("✗ critical", Style.ERROR),
@@ -50,7 +45,7 @@ COLUMNS: tuple[Column[Finding], ...] = (
 )  # fmt: skip
 
 
-class FindingsScreen(FleetScreen):
+class FindingsScreen(TableScreen[Finding]):
     """The table of findings, and the remedy of the selected one beneath it."""
 
     MODE = "findings"
@@ -58,97 +53,39 @@ class FindingsScreen(FleetScreen):
         "Every finding of the fleet, worst first. The remedy of the selected one stands below the table. "
         "enter opens the wizard that mends it, filled in; where there is none, it goes to the node."
     )
+    COLUMNS = COLUMNS
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "mend", "mend"),
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("c", "copy", "copy"),
-        Binding("escape", "back", "back", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "mend")]
 
-    def compose_body(self) -> ComposeResult:
-        yield FleetTable(COLUMNS, row_key=lambda finding: finding.id, id="body")
-        yield Static(id="remedy")
-        yield FilterLine()
+    def key_of(self, row: Finding) -> str:
+        return row.id
 
-    @property
-    def table(self) -> FleetTable[Finding]:
-        return self.query_one("#body", FleetTable)
+    def searched(self, row: Finding) -> tuple[str, Mapping[str, str]]:
+        return f"{row.severity.word} {row.shown} {row.subject} {row.sentence}".lower(), {}
 
-    @property
-    def selected(self) -> Finding | None:
-        key = self.table.cursor_key
-        return next((finding for finding in self.fleet.findings if finding.id == key), None)
+    def beneath(self, row: Finding) -> Content:
+        return Content.assemble((visible_lines(row.sentence), "bold"), f"\n{visible_lines(row.remedy)}")
+
+    def copied(self, row: Finding) -> tuple[str, str]:
+        return f"{row.sentence} {row.remedy}", "Copied the finding and its remedy."
 
     def show_fleet(self, fleet: Fleet) -> None:
-        wanted = self.query_one(FilterLine).filter
-        shown = [
-            finding
-            for finding in fleet.findings
-            if wanted.keeps(
-                f"{finding.severity.word} {finding.shown} {finding.subject} {finding.sentence}".lower(), {}
-            )
-        ]
-        self.table.empty_text = self._empty_text(fleet)
-        self.table.set_rows(shown, now())
-        self.query_one(FilterLine).show(len(fleet.findings) - len(shown), len(self.table.marked), False)
-        self._show_remedy()
+        source = fleet.source("nodes")
+        unknown = source is None or source.state in (SourceState.LOADING, SourceState.FAILED)
+        self.show_rows(
+            fleet.findings,
+            "Nothing can be said before the nodes are known."
+            if unknown
+            else "✓ Nothing is wrong that this program knows to look for.",
+            "No finding passes the filter; esc clears it.",
+        )
 
-    def tick(self) -> None:
-        super().tick()
-        self.table.tick(now())
-
-    def on_fleet_table_highlighted(self) -> None:
-        self._show_remedy()
-
-    def on_fleet_table_selected(self) -> None:
-        self.action_mend()
-
-    def on_filter_line_changed(self) -> None:
-        self.refresh_fleet()
-
-    def on_filter_line_closed(self) -> None:
-        self.table.focus()
-
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).edit()
-
-    def action_back(self) -> None:
-        if self.table.marked:
-            self.table.clear_marks()
-        else:
-            self.query_one(FilterLine).clear()
-
-    def action_mend(self) -> None:
+    def action_open(self) -> None:
         """Open the wizard for the selected finding; without one, show its node."""
         finding = self.selected
         if finding is None:
             return
-        app: AxiomApp = self.app  # type: ignore[assignment]
         if finding.wizard is Wizard.NONE:
-            app.show_node(finding.subject)
+            self.program.show_node(finding.subject)
         else:
-            app.open_wizard(finding.wizard, (finding.subject,))
-
-    def action_copy(self) -> None:
-        finding = self.selected
-        if finding is not None:
-            self.app.copy_to_clipboard(f"{finding.sentence} {finding.remedy}")
-            self.notify("Copied the finding and its remedy.")
-
-    def _show_remedy(self) -> None:
-        finding = self.selected
-        text = Content("")
-        if finding is not None:
-            text = Content.assemble(
-                (visible_lines(finding.sentence), "bold"), f"\n{visible_lines(finding.remedy)}"
-            )
-        self.query_one("#remedy", Static).update(text)
-
-    def _empty_text(self, fleet: Fleet) -> str:
-        if fleet.findings:
-            return "No finding passes the filter; esc clears it."
-        source = fleet.source("nodes")
-        if source is None or source.state in (SourceState.LOADING, SourceState.FAILED):
-            return "Nothing can be said before the nodes are known."
-        return "✓ Nothing is wrong that this program knows to look for."
+            self.program.open_wizard(finding.wizard, (finding.subject,))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.widgets import Static
 
 from axiom_tui.config import state_directory
 from axiom_tui.model.cells import NOTHING, Cell, Style
@@ -21,14 +19,12 @@ from axiom_tui.plans.events import Outcome
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.transcript import transcript_of
 from screens.dialogs import TextScreen
-from screens.filter_line import FilterLine
-from screens.frame import FleetScreen, column, now
+from screens.frame import column
+from screens.table_screen import TableScreen
 from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
-from screens.widgets.fleet_table import FleetTable
 
 if TYPE_CHECKING:
-    from axiom_tui.app import AxiomApp
     from axiom_tui.fleet.session import Session
     from axiom_tui.plans.proposal import Proposal
 
@@ -85,7 +81,7 @@ COLUMNS: tuple[Column[Entry], ...] = (
 )  # fmt: skip
 
 
-class JournalScreen(FleetScreen):
+class JournalScreen(TableScreen[Entry]):
     """The journal of this workstation, read again when one of its files has changed."""
 
     MODE = "journal"
@@ -93,14 +89,12 @@ class JournalScreen(FleetScreen):
         "Every plan that was begun on this workstation, newest first; one that was cut short stands at the "
         "top. enter shows it step by step; r resumes it at the step where it stopped; u takes it back."
     )
+    COLUMNS = COLUMNS
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "steps"),
         Binding("r", "resume", "resume"),
         Binding("u", "undo", "undo"),
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("c", "copy", "copy transcript"),
-        Binding("escape", "back", "back", show=False),
     ]
 
     def __init__(self) -> None:
@@ -111,22 +105,30 @@ class JournalScreen(FleetScreen):
         self._signature: object = None  # of the files that the entries were read from
         self._reading = False
 
-    def compose_body(self) -> ComposeResult:
-        yield FleetTable(COLUMNS, row_key=lambda entry: entry.plan_id, id="body")
-        yield Static(id="remedy")
-        yield FilterLine()
+    def key_of(self, row: Entry) -> str:
+        return row.plan_id
 
-    @property
-    def table(self) -> FleetTable[Entry]:
-        return self.query_one("#body", FleetTable)
+    def searched(self, row: Entry) -> tuple[str, Mapping[str, str]]:
+        return f"{row.subject} {row.cluster} {row.who} {outcome(row).text}".lower(), {}
 
-    @property
-    def _app(self) -> AxiomApp:
-        return self.app  # type: ignore[return-value]
+    def beneath(self, row: Entry) -> Content:
+        what = str(row.problem) if row.problem else "; ".join(row.faults)
+        hint = "r resumes it." if row.can_be_resumed else "u takes it back." if row.can_be_undone else ""
+        return Content.assemble(
+            (visible_lines(row.subject or row.plan_id), "bold"),
+            visible_lines(f" ({row.plan_id}, {row.who})\n{what} {hint}"),
+        )
+
+    def copied(self, row: Entry) -> tuple[str, str]:
+        return "\n".join(transcript_of(row)) + "\n", "Copied the transcript."
 
     def show_fleet(self, fleet: Fleet) -> None:
         self._read()
         self._show()
+
+    def _show(self) -> None:
+        empty = self._fault or "Nothing was changed from here yet."
+        self.show_rows(self._entries, empty, "No plan passes the filter; esc clears it.")
 
     def _read(self) -> None:
         """Read the journal anew if a file changed, or if a plan may have ended; never on the event loop."""
@@ -136,7 +138,7 @@ class JournalScreen(FleetScreen):
         if signature == self._signature and not any(entry.running for entry in self._entries):
             return
         self._reading = True
-        self._app.off_loop(self._look, self._seen(signature))
+        self.program.off_loop(self._look, self._seen(signature))
 
     def _look(self) -> tuple[tuple[Entry, ...], str]:
         try:
@@ -154,103 +156,48 @@ class JournalScreen(FleetScreen):
 
         return take
 
-    def _show(self) -> None:
-        wanted = self.query_one(FilterLine).filter
-        shown = [
-            entry
-            for entry in self._entries
-            if wanted.keeps(f"{entry.subject} {entry.cluster} {entry.who} {outcome(entry).text}".lower(), {})
-        ]
-        self.table.empty_text = self._fault or (
-            "No plan passes the filter; esc clears it."
-            if self._entries
-            else "Nothing was changed from here yet."
-        )
-        self.table.set_rows(shown, now())
-        self.query_one(FilterLine).show(len(self._entries) - len(shown), len(self.table.marked), False)
-        self._show_details()
-
     def tick(self) -> None:
         super().tick()
         self._read()
-        self.table.tick(now())
-
-    def on_fleet_table_highlighted(self) -> None:
-        self._show_details()
-
-    def on_fleet_table_selected(self) -> None:
-        self.action_open()
-
-    def on_filter_line_changed(self) -> None:
-        self.refresh_fleet()
-
-    def on_filter_line_closed(self) -> None:
-        self.table.focus()
-
-    def action_filter(self) -> None:
-        self.query_one(FilterLine).edit()
-
-    def action_back(self) -> None:
-        self.query_one(FilterLine).clear()
 
     def action_open(self) -> None:
-        entry = self.table.cursor_row
+        entry = self.selected
         if entry is not None:
             self.app.push_screen(TextScreen(entry.subject or entry.plan_id, "\n".join(transcript_of(entry))))
 
-    def action_copy(self) -> None:
-        entry = self.table.cursor_row
-        if entry is not None:
-            self.app.copy_to_clipboard("\n".join(transcript_of(entry)) + "\n")
-            self.notify("Copied the transcript.")
-
     def action_resume(self) -> None:
-        entry = self.table.cursor_row
+        entry = self.selected
         if entry is None:
             return
         if not entry.can_be_resumed:
             self.notify("This plan needs no resume: it has ended.", severity="warning")
             return
-        plan_id, interaction = entry.plan_id, self._app.interaction
+        plan_id, interaction = entry.plan_id, self.program.interaction
 
         def ask(session: Session) -> Proposal:
             from axiom_tui.plans.proposal import Means, resume
 
             return resume(Means(session.client(), session.settings, interaction), plan_id)
 
-        self._app.in_background(ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal))
+        self.program.in_background(ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal))
 
     def action_undo(self) -> None:
-        entry = self.table.cursor_row
+        entry = self.selected
         if entry is None:
             return
         if not entry.can_be_undone:
             self.notify("There is nothing in this plan that can be taken back.", severity="warning")
             return
-        plan_id, interaction = entry.plan_id, self._app.interaction
+        plan_id, interaction = entry.plan_id, self.program.interaction
 
         def ask(session: Session) -> Proposal:
             from axiom_tui.plans.proposal import Means, undo
 
             return undo(Means(session.client(), session.settings, interaction), plan_id)
 
-        self._app.in_background(ask, lambda proposal: self._open(f"Undo: {entry.subject}", proposal))
+        self.program.in_background(ask, lambda proposal: self._open(f"Undo: {entry.subject}", proposal))
 
     def _open(self, title: str, proposal: Proposal) -> None:
         from screens.wizard import WizardScreen
 
         self.app.push_screen(WizardScreen(title, proposal=proposal))
-
-    def _show_details(self) -> None:
-        entry = self.table.cursor_row
-        text = Content("")
-        if entry is not None:
-            what = str(entry.problem) if entry.problem else "; ".join(entry.faults)
-            hint = (
-                "r resumes it." if entry.can_be_resumed else "u takes it back." if entry.can_be_undone else ""
-            )
-            text = Content.assemble(
-                (visible_lines(entry.subject or entry.plan_id), "bold"),
-                visible_lines(f" ({entry.plan_id}, {entry.who})\n{what} {hint}"),
-            )
-        self.query_one("#remedy", Static).update(text)

@@ -17,10 +17,15 @@ from screens.widgets.mark_list import MarkList
 from screens.wizard import ChoosePage, WizardScreen
 
 if TYPE_CHECKING:
+    from axiom_tui.app import AxiomApp
     from axiom_tui.fleet.session import Session
     from axiom_tui.plans.proposal import Proposal
 
 POLICY, NONE, OTHER = "policy", "none", "other"
+PERSIST = "persist"
+PERSIST_WORDS = (
+    "also write them into K3s' configuration on the nodes (SSH), so that they survive a new registration"
+)
 
 
 class LabelChoices(ChoosePage):
@@ -62,6 +67,7 @@ class LabelChoices(ChoosePage):
             compact=True,
         )
         yield Input(placeholder="name of the pool", id="label-other", compact=True)
+        yield MarkList([(PERSIST, PERSIST_WORDS, False)], id="label-persist")
 
     def on_mount(self) -> None:
         self.query_one("#label-other").display = False
@@ -76,7 +82,7 @@ class LabelChoices(ChoosePage):
             other.focus()
 
     def fault(self) -> str:
-        if not self.query_one(MarkList).marked:
+        if not self._marked("#label-nodes"):
             return "Mark at least one node (space)."
         if self._pool == OTHER:
             name = self.query_one("#label-other", Input).value.strip()
@@ -89,19 +95,26 @@ class LabelChoices(ChoosePage):
     def prepare(
         self, overridden: Sequence[str]
     ) -> Callable[[Session], tuple[tuple[Check, ...], Proposal | None]]:
-        names, choice = self.query_one(MarkList).marked, self._pool
+        names, choice = self._marked("#label-nodes"), self._pool
+        persist = bool(self._marked("#label-persist"))
         other = self.query_one("#label-other", Input).value.strip()
         pool = {POLICY: None, NONE: "", OTHER: other}.get(choice, choice.removeprefix("pool:"))
+
+        app: AxiomApp = self.app  # type: ignore[assignment]
+        interaction = app.interaction
 
         def look(session: Session) -> tuple[tuple[Check, ...], Proposal | None]:
             from axiom_tui.plans.label_checks import label_checks
             from axiom_tui.plans.proposal import Means, propose_labels
 
-            means = Means(session.client(), session.settings)
-            proposal = propose_labels(means, names, pool)
+            means = Means(session.client(), session.settings, interaction)
+            proposal = propose_labels(means, names, pool, persist=persist)
             return label_checks(means, proposal), proposal
 
         return look
+
+    def _marked(self, which: str) -> tuple[str, ...]:
+        return self.query_one(which, MarkList).marked
 
     @property
     def _pool(self) -> str:

@@ -180,7 +180,6 @@ class WizardScreen(Screen[None]):
                         yield self._choose
                 with VerticalScroll(id="check", can_focus=True):
                     yield Static(id="check-text")
-                    yield Input(placeholder="type a rule's name to override it", id="override", compact=True)
                 with VerticalScroll(id="plan", can_focus=True):
                     yield Static(id="plan-text")
                 with Vertical(id="apply"):
@@ -189,6 +188,8 @@ class WizardScreen(Screen[None]):
                     yield RichLog(id="output", wrap=True, markup=False, max_lines=2000, min_width=1)
                 with VerticalScroll(id="result", can_focus=True):
                     yield Static(id="result-text")
+        # Outside of the page that scrolls: what is to be read stays in sight while one types.
+        yield Input(placeholder="type a rule's name to override it", id="override", compact=True)
         yield Input(id="typed", compact=True)
         yield Static(id="wizard-says")
         with Horizontal(id="buttons"):
@@ -299,6 +300,7 @@ class WizardScreen(Screen[None]):
         self.query_one("#leave").display = self.stage in ("choose", "check", "plan")
         self.query_one("#undo").display = self.stage == "result" and self._can_undo()
         plan = self.plan
+        self.query_one("#override").display = self.stage == "check" and bool(self._overridable)
         typed = self.query_one("#typed", Input)
         typed.display = self.stage == "plan" and plan is not None and bool(plan.typed_word)
         if plan is not None and plan.typed_word:
@@ -341,7 +343,6 @@ class WizardScreen(Screen[None]):
             if check.remedy and check.state is not CheckState.PASS:
                 parts.append(line(f"        {check.remedy}", "$text-muted"))
         self.query_one("#check-text", Static).update(Content("\n").join(parts))
-        self.query_one("#override").display = bool(self._overridable)
 
     def _render_plan(self) -> None:
         plan = self.plan
