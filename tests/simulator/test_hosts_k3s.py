@@ -441,6 +441,14 @@ def test_the_first_server_of_a_cluster_of_its_own(axiom: EmbeddedAxiom) -> None:
     assert token.startswith("K10")
     assert axiom.hosts.secrets.authority_hash not in token
     assert axiom.store.get(NODES, NEWCOMER) is None
+    assert as_root(host, "k3s kubectl get nodes").splitlines()[1:] == [f"{NEWCOMER} NotReady"]
+    as_root(host, "systemctl restart k3s")
+    assert as_root(host, "cat /var/lib/rancher/k3s/server/token") == token
+    as_root(host, "k3s-uninstall.sh")
+    install(host)
+    configure(host, new_token(axiom))
+    as_root(host, "systemctl start k3s-agent")
+    is_ready(axiom, NEWCOMER)
 
 
 # --- tokens ---------------------------------------------------------------------------------------------

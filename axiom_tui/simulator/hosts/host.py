@@ -115,6 +115,8 @@ class Host:
         }
         self.sudo_tickets: set[tuple[str, int]] = set()
         self.node_name = computer.machine.node_name if computer.machine else ""
+        #: The node of a cluster that this host founded, which is none of the world's.
+        self.founded = ""
         self.free_inodes = computer.disk_gib * 65_536 - 81_240
         self.swap_kib = 0
         self.firewall_on = False

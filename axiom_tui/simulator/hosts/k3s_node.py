@@ -94,7 +94,7 @@ class _K3s:
                 self._role.value, self._run.arguments[1:], self._run.environment, self._run.files
             )
             self._check_host(config)
-            founds = self._role is Role.SERVER and not config.one("server") and not self._has_joined_before()
+            founds = self._founds(config)
             node_name = "" if founds else self._join(config)
         except (Fatal, ConfigurationProblem) as error:
             self._log("fatal", f"Error: {error}" if isinstance(error, ConfigurationProblem) else str(error))
@@ -115,6 +115,15 @@ class _K3s:
 
     def _pause(self, seconds: float) -> None:
         self._run.process.wait_for(lambda: False, self._host.paced(seconds))
+
+    def _founds(self, config: Configuration) -> bool:
+        """Whether this is, or becomes, the first server of a cluster of its own."""
+        if self._role is Role.AGENT:
+            return False
+        if self._has_joined_before():
+            return bool(self._host.founded)
+        self._host.founded = ""
+        return not config.one("server")
 
     def _has_joined_before(self) -> bool:
         return self._run.files.find(f"{DATA}/server/db/etcd/name") is not None
@@ -393,7 +402,7 @@ class _K3s:
 
     def _found(self, config: Configuration) -> int:
         """The first server of a new cluster, which is none of the world's: it runs, and that is all."""
-        name = self._node_name(config)
+        name = self._host.founded = self._node_name(config)
         password = config.one("token") or _digest(f"token of {name}")[:32]
         if config.one("token-file"):
             password = self._token(config)

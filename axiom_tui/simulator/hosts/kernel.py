@@ -242,6 +242,23 @@ class Process:
                 if file.references == 0:
                     file.closed()
 
+    def hold(self, descriptor: int) -> OpenFile | None:
+        """Keep the file of a descriptor open whatever happens to it, until `restore`."""
+        with self.kernel.changed:
+            file = self.files.get(descriptor)
+            if file is not None:
+                file.references += 1
+            return file
+
+    def restore(self, descriptor: int, held: OpenFile | None) -> None:
+        """Let a descriptor stand again for what `hold` has kept."""
+        with self.kernel.changed:
+            if held is None:
+                self.close(descriptor)
+            else:
+                self.open(descriptor, held)
+                held.references -= 1
+
     def file(self, descriptor: int) -> OpenFile:
         found = self.files.get(descriptor)
         if found is None:

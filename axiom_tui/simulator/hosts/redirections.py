@@ -20,19 +20,12 @@ def redirected(shell: Shell, redirections: Sequence[Redirection]) -> Iterator[No
     saved: list[tuple[int, OpenFile | None]] = []
     try:
         for redirection in redirections:
-            old = shell.process.files.get(redirection.descriptor)
-            if old is not None:
-                old.references += 1
-            saved.append((redirection.descriptor, old))
+            saved.append((redirection.descriptor, shell.process.hold(redirection.descriptor)))
             redirect(shell, redirection)
         yield
     finally:
-        for descriptor, old in reversed(saved):
-            if old is None:
-                shell.process.close(descriptor)
-            else:
-                shell.process.open(descriptor, old)
-                old.references -= 1
+        for descriptor, held in reversed(saved):
+            shell.process.restore(descriptor, held)
 
 
 def redirect(shell: Shell, redirection: Redirection) -> None:

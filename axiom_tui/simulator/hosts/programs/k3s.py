@@ -66,6 +66,8 @@ def _token(run: Run, words: list[str]) -> int:
         return _fatal(
             run, "Get https://127.0.0.1:6443/api: dial tcp 127.0.0.1:6443: connect: connection refused"
         )
+    if run.host.founded:
+        return _fatal(run, "tokens of a cluster that a simulated host founded are not simulated")
     options = _flags(words[1:])
     match command:
         case "create":
@@ -125,7 +127,7 @@ def _kubectl(run: Run, words: list[str]) -> int:
     world = run.host.world
     match [word for word in words if not word.startswith("-")]:
         case ["get", "nodes" | "node" | "no", *names]:
-            known = {item["metadata"]["name"] for item in world.store.list(NODES)}
+            known = {run.host.founded} if run.host.founded else _node_names(run)
             missing = [name for name in names if name not in known and name not in ("wide", "name")]
             for name in missing:
                 run.say(f'Error from server (NotFound): nodes "{name}" not found')
@@ -133,9 +135,10 @@ def _kubectl(run: Run, words: list[str]) -> int:
                 run.line("NAME         STATUS")
                 for name in sorted(known):
                     if not names or name in names:
-                        run.line(f"{name:<12} {'Ready' if world.is_ready(name) else 'NotReady'}")
+                        ready = not run.host.founded and world.is_ready(name)
+                        run.line(f"{name:<12} {'Ready' if ready else 'NotReady'}")
             return int(bool(missing))
-        case ["delete", "node", name]:
+        case ["delete", "node", name] if not run.host.founded:
             if world.store.get(NODES, name) is None:
                 run.say(f'Error from server (NotFound): nodes "{name}" not found')
                 return 1
@@ -144,6 +147,10 @@ def _kubectl(run: Run, words: list[str]) -> int:
             return 0
     run.say(f"error: unknown command {' '.join(words)!r} on a simulated host")
     return 1
+
+
+def _node_names(run: Run) -> set[str]:
+    return {item["metadata"]["name"] for item in run.host.world.store.list(NODES)}
 
 
 def _snapshots(run: Run, words: list[str]) -> int:
