@@ -193,13 +193,15 @@ def run_config_init(options: argparse.Namespace) -> int:
 def run_plan_labels(options: argparse.Namespace) -> int:
     from axiom_tui.plan_command import Labels, show_plan
 
-    return show_plan(_planning(options), Labels(tuple(options.node), options.pool), options.output)
+    asked = Labels(tuple(options.node), options.pool, options.persist)
+    return show_plan(_planning(options), asked, options.output)
 
 
 def run_apply_labels(options: argparse.Namespace) -> int:
     from axiom_tui.plan_command import Labels, apply
 
-    return apply(_planning(options), Labels(tuple(options.node), options.pool), _consent(options))
+    asked = Labels(tuple(options.node), options.pool, options.persist)
+    return apply(_planning(options), asked, _consent(options))
 
 
 def run_plan_join(options: argparse.Namespace) -> int:
@@ -308,6 +310,12 @@ def _label_arguments(to: argparse.ArgumentParser) -> None:
         "--pool", default=None, metavar="POOL", help="into this pool (default: as the policy says)"
     )
     pool.add_argument("--no-pool", dest="pool", action="store_const", const="", help="remove the labels")
+    to.add_argument(
+        "--persist",
+        action="store_true",
+        help="also write them into K3s' configuration on the nodes (over SSH), so that they survive a new "
+        "registration",
+    )
 
 
 def _plan_labels_arguments(to: argparse.ArgumentParser) -> None:

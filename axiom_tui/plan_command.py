@@ -50,13 +50,14 @@ DOCUMENT = "axiom-tui/v1"
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """``nodes`` () is all; ``pool`` None is as the policy says, "" none."""
+    """``nodes`` () is all; ``pool`` None is as the policy says, "" none. ``persist``: on the nodes too."""
 
     nodes: tuple[str, ...] = ()
     pool: str | None = None
+    persist: bool = False
 
     def propose(self, means: Means) -> Proposal:
-        return proposals.propose_labels(means, self.nodes or None, self.pool)
+        return proposals.propose_labels(means, self.nodes or None, self.pool, persist=self.persist)
 
 
 class Asked(Protocol):

@@ -15,15 +15,17 @@ from axiom_tui.model.node import Node
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, found_labels, labels_for, public_ips
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.rules import Rules
+from axiom_tui.plans import label_persist
 from axiom_tui.plans.access import Access, NodeClient
-from axiom_tui.plans.step import Json, Plan, Right, Run, Step, UnavailableStep
+from axiom_tui.plans.label_files import CONFIG_FILE, KEYS
+from axiom_tui.plans.label_persist import NodeHost, Persistence, PersistLabels, persist_steps
+from axiom_tui.plans.step import Json, Plan, Right, Run, Step
 
 KIND = "label-nodes"
 FIELD_MANAGER = "axiom-tui"
-KEYS = (ENABLE_LABEL, POOL_LABEL)
 RIGHTS = (Right("get", "nodes"), Right("patch", "nodes"))
-CONFIG_FILE = "/etc/rancher/k3s/config.yaml"
-NO_SSH = "axiom-tui cannot reach the nodes over SSH yet"
+#: What is said of a plan that also writes on the nodes.
+PERSISTED = "K3s is not restarted: the labels hold at once, what is written on the nodes from its next start"
 #: So often a node may move on (heartbeats do) between our look and our patch before we give up.
 ATTEMPTS = 5
 
@@ -182,18 +184,21 @@ def label_plan(
     naming: NamingScheme | None = None,
     effect: tuple[str, ...] = (),
     final: Sequence[Step] = (),
+    persist: Persistence | None = None,
 ) -> Plan:
     """One step for each node of ``pools`` (name -> pool, "" for none) that is not so already.
 
     ``effect`` is the preview for the Services; ``final`` are steps after the last label, such as the proof
-    that servicelb followed. Raises INVALID for a pool that cannot be a label's value, MISSING for a node
-    that is not among ``nodes``.
+    that servicelb followed. ``persist`` has the labels written into K3s' configuration on the nodes besides,
+    last of all: a host that cannot be reached holds nothing else up. Raises INVALID for a pool that cannot be
+    a label's value, MISSING for a node that is not among ``nodes``.
     """
     naming = naming or NamingScheme()
     by_name = {node.name: node for node in nodes}
     steps: list[LabelStep] = []
     already: list[str] = []
-    labelled: list[tuple[str, str]] = []
+    warnings: list[str] = []
+    targets: dict[str, NodeHost] = {}
     for name in sorted(pools, key=natural_key):
         pool = pools[name]
         _check_pool(naming.display(name), pool)
@@ -204,14 +209,24 @@ def label_plan(
                 f"There is no node {naming.display(name)} in {cluster.name} (any more).",
                 "Make the plan again without it.",
             )
-        if found_labels(node) == labels_for(pool):
+        changes = found_labels(node) != labels_for(pool)
+        if persist is not None and label_persist.needs_host(node, pool, changes):
+            targets[name] = NodeHost.of(node, pool, persist.devices)
+        elif warning := label_persist.said_by_k3s(naming.display(name), node, pool):
+            warnings.append(warning)
+        if not changes:
             already.append(f"{naming.display(name)} is {_where(pool)}")
             continue
-        if pool:
-            labelled.append((name, pool))
         premise = Premise.of(node)
         steps.append(LabelStep(client, cluster, naming, name, premise, pool, node.resource_version))
-    return _plan(cluster, naming, steps, tuple(already), labelled, effect, final)
+    last: tuple[PersistLabels, ...] = ()
+    chosen: dict[str, Json] | None = None
+    if persist is not None and targets:
+        last = persist_steps(persist.hosts, naming, targets, persist.patience)
+        chosen = label_persist.recorded(targets, persist.patience)
+        effect = (*effect, PERSISTED)
+    effect = (*effect, *warnings)
+    return _plan(cluster, naming, steps, tuple(already), effect, final, last, chosen)
 
 
 def pools_by_policy(nodes: Iterable[Node], rules: Rules) -> dict[str, str]:
@@ -246,9 +261,18 @@ def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] =
         for name, choice in chosen.items()
     ]
     already = cast(Sequence[str], choices["already"])
-    labelled = list(cast(Mapping[str, str], choices["labelled"]).items())
     effect = cast(Sequence[str], choices["effect"])
-    return _plan(access.cluster, naming, steps, tuple(already), labelled, tuple(effect), final)
+    last: tuple[PersistLabels, ...] = ()
+    persist = cast(Mapping[str, Json] | None, choices.get("persist"))
+    if persist is not None:
+        if access.hosts is None:
+            raise fail(
+                ProblemKind.MISCONFIGURED,
+                "The plan writes on the nodes over SSH, and there is none.",
+                "Check `ssh` in the settings, then resume.",
+            )
+        last = persist_steps(access.hosts, naming, *label_persist.recalled(persist))
+    return _plan(access.cluster, naming, steps, tuple(already), tuple(effect), final, last, persist)
 
 
 def kubectl_label(context: str, node: str, labels: Labels) -> str:
@@ -262,42 +286,38 @@ def _plan(
     naming: NamingScheme,
     steps: Sequence[LabelStep],
     already: tuple[str, ...],
-    labelled: Sequence[tuple[str, str]],
     effect: tuple[str, ...],
     final: Sequence[Step],
+    last: Sequence[PersistLabels],
+    persist: Mapping[str, Json] | None,
 ) -> Plan:
     subject = "label no node: all are as wanted"
     if steps:
-        names = ", ".join(naming.display(step.node) for step in steps)
-        subject = f"label {names}" if len(steps) <= 3 else f"label {len(steps)} nodes"
-    config = [_config_step(naming, labelled)] if steps and labelled else []
+        subject = f"label {_names(naming, [step.node for step in steps])}"
+    elif last:
+        subject = (
+            f"write the labels of {_names(naming, [step.node for step in last])} into K3s' configuration"
+        )
+    settling = tuple(final) if steps else ()
     return Plan(
         kind=KIND,
         subject=subject,
         cluster=cluster,
-        steps=(*steps, *(final if steps else ()), *config),
+        steps=(*steps, *settling, *last),
         effect=effect,
         rights=(*RIGHTS, *(right for step in final for right in step.rights)),
         choices={
             "steps": {step.node: {"pool": step.pool, **_recorded(step.premise)} for step in steps},
-            "labelled": dict(labelled),
             "already": list(already),
             "effect": list(effect),
+            **({"persist": persist} if persist is not None else {}),
         },
         already=already,
     )
 
 
-def _config_step(naming: NamingScheme, labelled: Sequence[tuple[str, str]]) -> Step:
-    """Labels set by kubectl are lost when the node registers again; those in its configuration are not."""
-    drop_in = f"{CONFIG_FILE}.d/axiom-tui-pool.yaml"
-    commands = []
-    for name, pool in labelled:
-        lines = "".join(f"  - {key}={value}\\n" for key, value in labels_for(pool).items())
-        commands.append(f"ssh -t {name} \"printf 'node-label+:\\n{lines}' | sudo tee {drop_in}\"")
-    names = ", ".join(naming.display(name) for name, _ in labelled)
-    title = f"Write the labels into the K3s configuration, so that they survive a new registration: {names}"
-    return UnavailableStep("k3s-config", title, NO_SSH, tuple(commands))
+def _names(naming: NamingScheme, nodes: Sequence[str]) -> str:
+    return ", ".join(map(naming.display, nodes)) if len(nodes) <= 3 else f"{len(nodes)} nodes"
 
 
 def _check_pool(shown: str, pool: str) -> None:

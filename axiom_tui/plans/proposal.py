@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from axiom_tui.clients import ssh
-from axiom_tui.clients.configured import control_api, ssh_options, ssh_port
+from axiom_tui.clients.configured import control_api, dns_records, ssh_options, ssh_port
 from axiom_tui.clients.dns import resolve
 from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SERVICES, KubernetesClient
 from axiom_tui.clients.secret_sources import read_secret
@@ -38,6 +38,7 @@ from axiom_tui.plans.identity import Identity, whoami
 from axiom_tui.plans.join_node import FIRST_SERVER_KIND
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
+from axiom_tui.plans.label_persist import Patience, Persistence
 from axiom_tui.plans.lock import LeaseLock, Lock
 from axiom_tui.plans.runner import CanI, Runner
 from axiom_tui.plans.servicelb import SettleServiceLb
@@ -130,6 +131,7 @@ class Means(Reach):
             hosts=self.hosts,
             control=self.control,
             devices=self.devices,
+            records=dns_records(self.settings),
             resolve=addresses_of,
             secret=read_secret,
         )
@@ -167,6 +169,7 @@ class FoundingMeans(Reach):
             hosts=self.hosts,
             control=self.control,
             devices=self.devices,
+            records=dns_records(self.settings),
             resolve=addresses_of,
             secret=read_secret,
         )
@@ -267,9 +270,11 @@ def _fitting(means: Means | FoundingMeans, entry: Entry) -> Means | FoundingMean
     return FoundingMeans(means.settings, cluster, means.interaction)
 
 
-def propose_labels(means: Means, names: Sequence[str] | None = None, pool: str | None = None) -> Proposal:
+def propose_labels(
+    means: Means, names: Sequence[str] | None = None, pool: str | None = None, *, persist: bool = False
+) -> Proposal:
     """Put nodes into a pool: ``names`` None is every node, ``pool`` None the one that the policy says for
-    each, "" none at all.
+    each, "" none at all. ``persist``: write the labels into K3s' configuration on the nodes too.
 
     Looks at the cluster afresh, each time it is computed. Raises AxiomError.
     """
@@ -296,6 +301,17 @@ def propose_labels(means: Means, names: Sequence[str] | None = None, pool: str |
             naming=rules.naming,
             effect=effect.lines(),
             final=(settle,),
+            persist=_persistence(means) if persist else None,
         )
 
     return Proposal(compute(), means, compute)
+
+
+def _persistence(means: Means) -> Persistence:
+    try:
+        devices = means.devices()
+    except AxiomError:
+        devices = ()  # then a node's own address must do
+    ssh = means.settings.ssh
+    patience = Patience(ssh.login_timeout.total_seconds(), ssh.command_timeout.total_seconds())
+    return Persistence(means.hosts, devices, patience)

@@ -113,8 +113,8 @@ def results(of: Plan, states: Sequence[StepState], problem: Problem | None = Non
     )
 
 
-DONE = (*[StepState.DONE] * 4, StepState.UNAVAILABLE)
-FAILED = (StepState.DONE, StepState.FAILED, *[StepState.NOT_REACHED] * 3)
+DONE = (StepState.DONE,) * 4
+FAILED = (StepState.DONE, StepState.FAILED, *[StepState.NOT_REACHED] * 2)
 
 
 def finished(of: Plan, outcome: Outcome, states: Sequence[StepState]) -> PlanFinished:
@@ -219,7 +219,7 @@ async def test_plan_that_changed(size: tuple[int, int], snapshot: Snapshot) -> N
         await opened(pilot, screen)
         why = "The world has changed since the plan was made: nothing was run."
         less = replace(whole, steps=whole.steps[1:])
-        end = finished(whole, Outcome.CHANGED, [StepState.NOT_REACHED] * 5).result
+        end = finished(whole, Outcome.CHANGED, [StepState.NOT_REACHED] * 4).result
         await told(
             pilot,
             screen,
@@ -247,7 +247,7 @@ async def test_apply(size: tuple[int, int], snapshot: Snapshot) -> None:
 
 async def test_apply_of_many_steps(size: tuple[int, int], snapshot: Snapshot) -> None:
     """The running step is in sight, however many came before it."""
-    names = {f"wall-a-{number}": "games" for number in (1, 2, 3, 4, 7, 10)}
+    names = {name: "games" for name in ("m-o-1", *(f"wall-a-{number}" for number in (1, 2, 3, 4, 7, 10)))}
     of = label_plan(cast(Any, NoClient()), CLUSTER, SEEN.nodes, names)
     until = NOW + timedelta(seconds=60)
     async with showing(LIVE, size) as pilot:
