@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from axiom_tui.clients.infomaniak import Infomaniak
+from axiom_tui.clients.secret_sources import read_secret
 from axiom_tui.clients.ssh_values import SshOptions
 from axiom_tui.clients.tailscale_control import ApiToken, ControlApi, OAuthClient, secret_from_file
-from axiom_tui.config import Settings
+from axiom_tui.config import DnsProvider, Settings
 
 #: The port that ~/.ssh/config may still change; any other one in the settings wins over it.
 USUAL_PORT = 22
@@ -21,6 +23,15 @@ def control_api(settings: Settings) -> ControlApi | None:
         client = OAuthClient(control.oauth.client_id, secret_from_file(control.oauth.secret_file))
         return ControlApi(control.url, client, settings.tailscale.tailnet, timeout)
     return None
+
+
+def dns_records(settings: Settings) -> Infomaniak | None:
+    """The DNS provider's API with the token of the settings; None where records are set by hand."""
+    dns = settings.dns
+    if dns.provider is not DnsProvider.INFOMANIAK or dns.token_file is None:
+        return None
+    reference = f"file:{dns.token_file}"
+    return Infomaniak(lambda: read_secret(reference), dns.url)
 
 
 def ssh_options(settings: Settings) -> SshOptions:

@@ -11,6 +11,7 @@ from axiom_tui.plans.step import Json, Run, Step, UnavailableStep
 
 #: How long a record that is set by hand is waited for, in seconds.
 PATIENCE = 1800.0
+LOOK_EVERY = 5.0  # seconds
 NO_RECORDS = "no API of the DNS provider is configured (dns.token_file)"
 
 Resolve = Callable[[str], tuple[str, ...]]
@@ -79,7 +80,7 @@ class AwaitRecord(Step):
             f"{self._name} to resolve to {self._address}",
             lambda: self.is_done(run),
             PATIENCE,
-            5.0,
+            LOOK_EVERY,
             remedy="Set the record, then resume this plan from the journal.",
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from axiom_tui.clients.configured import dns_records
 from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SECRETS, SERVICES, KubernetesClient
-from axiom_tui.config import DnsProvider, Settings
+from axiom_tui.config import Settings
 from axiom_tui.model.checks import Check, CheckState
 from axiom_tui.model.exposure import Effect, effect_of
 from axiom_tui.model.fleet import Cluster, Observation
@@ -25,6 +26,7 @@ from axiom_tui.plans.join_cluster_steps import is_cilium_agent
 from axiom_tui.plans.join_node import RIGHTS, first_server_plan, join_plan
 from axiom_tui.plans.label_checks import common_checks
 from axiom_tui.plans.proposal import FoundingMeans, Means, Proposal, addresses_of
+from axiom_tui.plans.servicelb import SettleServiceLb
 
 #: To so many servers the host's way is tried.
 MOST_SERVERS = 3
@@ -55,7 +57,7 @@ def checks(means: Means, choice: JoinChoice, facts: HostFacts) -> tuple[Check, .
         own = common_checks(_founding(means), ())
         return (*own, *preflight(facts, _Look.at(means, choice).context(facts)))
     look = _Look.at(means, choice)
-    return (*common_checks(means, RIGHTS), *preflight(facts, look.context(facts)))
+    return (*common_checks(means, (*RIGHTS, *SettleServiceLb.rights)), *preflight(facts, look.context(facts)))
 
 
 def propose_join(means: Means, choice: JoinChoice, facts: HostFacts) -> Proposal:
@@ -291,7 +293,7 @@ class _Look:
         names += [self.settings.api.host] if self.choice.role is Role.SERVER else []
         if all(own in _addresses(name) for name in names):
             return By.NOBODY
-        if dns.provider is DnsProvider.INFOMANIAK and dns.token_file is not None:
+        if dns_records(self.settings) is not None:
             return By.API
         return By.WAIT if self.choice.wait_for_dns else By.HAND
 

@@ -24,6 +24,8 @@ from axiom_tui.plans.join_choice import JoinChoice
 from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
 from axiom_tui.plans.join_proposal import facts_of
 from axiom_tui.plans.proposal import resume, undo
+from tests.clients.test_infomaniak import TOKEN, Zone
+from tests.clients.wire_server import serving
 from tests.plans.embedded import NEWCOMER, NEWCOMER_ARM, PASSWORD, Answers, Embedded, embedded, fails
 
 
@@ -273,6 +275,32 @@ def test_a_secret_of_the_settings_is_the_token(world: Embedded, tmp_path: Path) 
     result = world.run(proposal)
     assert result.outcome is Outcome.DONE, result.problem
     assert world.host().files.read(TOKEN_PATH).decode() == f"{token}\n"
+
+
+def test_the_dns_record_is_set_by_the_api_and_taken_back(world: Embedded, tmp_path: Path) -> None:
+    zone = Zone([{"id": 1, "source": "api", "type": "A", "target": "100.64.0.1", "ttl": 300}])
+    file = tmp_path / "dns-token"
+    file.write_text(TOKEN)
+    with serving(zone.answer) as server:
+        dns = replace(world.settings.dns, url=server.url, token_file=file)
+        world.means = world.new_means(replace(world.settings, dns=dns))
+        proposal = world.propose()
+        step = proposal.plan.step("dns/node")
+        assert step is not None
+        assert not step.unavailable
+        result = world.run(proposal)
+        assert result.outcome is Outcome.DONE, result.problem
+        address = world.facts(world.choice(host="wall-a-10")).tailnet_ip
+        assert zone.records[-1] == {
+            "id": 101,
+            "source": "wall-a-10",
+            "type": "A",
+            "target": address,
+            "ttl": 300,
+        }
+        undone = world.run(proposal.undo(result.plan_id))
+        assert undone.outcome is Outcome.DONE, undone.problem
+        assert [record["source"] for record in zone.records] == ["api"]
 
 
 def test_a_fourth_server_joins_with_the_typed_name(world: Embedded) -> None:
