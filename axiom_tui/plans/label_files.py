@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from axiom_tui.model.details import k3s_flags
 from axiom_tui.model.node import Node
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, labels_for
-from axiom_tui.model.problem import ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.plans.join_files import CONFIG_PATH, K3S_FOLDER
 
 KEYS = (ENABLE_LABEL, POOL_LABEL)
@@ -151,6 +151,8 @@ def with_items(path: str, text: str | None, items: Items) -> str | None:
         lines = [line for line in lines if not _ITEM.fullmatch(line)]
     elif items:
         at = _end_of_list(lines)
+        if at is None and "node-label+" in _loaded(path, text or ""):
+            raise _unfit(path, items)  # it is there, but in braces or on one line
         if at is None:
             lines.append("node-label+:")
             at = len(lines)
@@ -193,12 +195,21 @@ def _without_empty_lists(lines: Sequence[str]) -> list[str]:
 
 def _check(path: str, before: str, after: str, items: Items) -> None:
     """The edit did what it should, and nothing else."""
-    if items_of(path, after) != items or _others(path, before) != _others(path, after):
-        raise fail(
-            ProblemKind.BROKEN,
-            f"{path} is written in a way that this program cannot change without harm.",
-            f"Put the node's labels there by hand: {', '.join(items) or 'none of the load balancer'}.",
-        )
+    others = _others(path, before)
+    try:
+        if items_of(path, after) == items and _others(path, after) == others:
+            return
+    except AxiomError:
+        pass  # it came out as no YAML at all, such as lines behind a mapping in braces
+    raise _unfit(path, items)
+
+
+def _unfit(path: str, items: Items) -> AxiomError:
+    return fail(
+        ProblemKind.BROKEN,
+        f"{path} is written in a way that this program cannot change without harm.",
+        f"Put the node's labels there by hand: {', '.join(items) or 'none of the load balancer'}.",
+    )
 
 
 def _others(path: str, text: str) -> dict[str, object]:
@@ -236,7 +247,7 @@ def _loaded(path: str, text: str) -> dict[str, object]:
     return {str(key): value for key, value in found.items()}
 
 
-def _no_yaml(path: str, where: str) -> Exception:
+def _no_yaml(path: str, where: str) -> AxiomError:
     return fail(
         ProblemKind.BROKEN,
         f"{path} is no configuration in YAML{where}: K3s would not start with it.",
