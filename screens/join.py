@@ -16,8 +16,9 @@ from axiom_tui.model.naming import NamingScheme, Role, fold, host_name_fault
 from axiom_tui.model.node import is_public_ip
 from axiom_tui.model.version import Version
 from axiom_tui.plans.join_choice import JoinChoice
+from screens.choose_page import ChoosePage
 from screens.widgets.cells import visible_text
-from screens.wizard import ChoosePage, WizardScreen
+from screens.wizard import WizardScreen
 
 if TYPE_CHECKING:
     from axiom_tui.app import AxiomApp

@@ -13,8 +13,9 @@ from axiom_tui.model.checks import Check
 from axiom_tui.model.fleet import Fleet, Row
 from axiom_tui.model.labels import label_value_fault
 from axiom_tui.model.rules import Rules
+from screens.choose_page import ChoosePage
 from screens.widgets.mark_list import MarkList
-from screens.wizard import ChoosePage, WizardScreen
+from screens.wizard import WizardScreen
 
 if TYPE_CHECKING:
     from axiom_tui.app import AxiomApp

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,8 +20,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Button, ContentSwitcher, Input, RichLog, Static
 
-from axiom_tui.model.cells import Cell, Style
-from axiom_tui.model.checks import Check, CheckState, standing_fails
+from axiom_tui.model.checks import Check, standing_fails
 from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.model.times import clock, span
 from axiom_tui.plans.events import (
@@ -39,8 +37,10 @@ from axiom_tui.plans.events import (
 )
 from axiom_tui.plans.step import CancelToken, Plan
 from axiom_tui.plans.transcript import transcript
-from screens.frame import KeyBar, now, styled
+from screens.choose_page import ChoosePage
+from screens.frame import KeyBar, now
 from screens.plan_pages import line, plan_content, result_content
+from screens.plan_progress import Progress, checks_content, progress_content
 from screens.widgets.cells import visible_lines
 
 if TYPE_CHECKING:
@@ -53,24 +53,7 @@ log = logging.getLogger(__name__)
 #: Another admin's plan is waited for in sight, until ctrl+c; an expired lock is taken over at once.
 WAIT_FOR_LOCK = 600.0  # seconds
 
-#: A plan of more steps says in one line which of them are through.
-STEPS_IN_SIGHT = 6
 STAGES = ("choose", "check", "plan", "apply", "result")
-
-_CHECKS = {
-    CheckState.PASS: Cell("✓ pass", Style.OK),
-    CheckState.WARN: Cell("▲ warn", Style.WARN),
-    CheckState.FAIL: Cell("✗ fail", Style.ERROR),
-}
-_STEPS = {
-    StepState.PENDING: Cell("· pending", Style.DIM),
-    StepState.RUNNING: Cell("▶ running", Style.ACCENT),
-    StepState.DONE: Cell("✓ done", Style.OK),
-    StepState.ALREADY: Cell("✓ already so", Style.OK),
-    StepState.FAILED: Cell("✗ failed", Style.ERROR),
-    StepState.UNAVAILABLE: Cell("○ by hand", Style.WARN),
-    StepState.NOT_REACHED: Cell("· not reached", Style.DIM),
-}
 
 
 class Told(Message):
@@ -89,39 +72,6 @@ class Prepared(Message):
     ) -> None:
         super().__init__()
         self.checks, self.proposal, self.problem = checks, proposal, problem
-
-
-@dataclass
-class Progress:
-    """How each step of the running plan stands."""
-
-    states: dict[int, StepState] = field(default_factory=dict)
-    began: dict[int, datetime] = field(default_factory=dict)
-    until: dict[int, datetime] = field(default_factory=dict)
-    took: dict[int, float] = field(default_factory=dict)
-    waiting: str = ""
-
-
-class ChoosePage(Vertical):
-    """What a wizard asks for. ``fault`` says why the wizard cannot go on yet, "" when it can."""
-
-    def fault(self) -> str:
-        return ""
-
-    def prepare(
-        self, overridden: Sequence[str]
-    ) -> Callable[[Session], tuple[tuple[Check, ...], Proposal | None]]:
-        """What is looked at and planned from the choices, to be run off the event loop.
-
-        The choices are read now, the call is made in a thread. No proposal: the checks say why.
-        """
-        raise NotImplementedError
-
-    def begin(self) -> None:
-        """The page is shown: put the focus on the first field."""
-
-    def end(self) -> None:
-        """The wizard is left: whatever `prepare` still looks at is wanted no more."""
 
 
 class WizardScreen(Screen[None]):
@@ -327,22 +277,8 @@ class WizardScreen(Screen[None]):
         says.display = bool(text)
 
     def _render_checks(self) -> None:
-        parts = []
-        if self._problem is not None:
-            parts.append(line(str(self._problem), "$text-error"))
-        # What stands in the way first, then what is worth knowing; passes last.
-        urgency = [CheckState.FAIL, CheckState.WARN, CheckState.PASS]
-        for check in sorted(self._checks, key=lambda check: urgency.index(check.state)):
-            said = Content.assemble(styled(_CHECKS[check.state]), "  ", line(check.sentence))
-            if check.state is CheckState.FAIL:
-                overridden = check.rule in self._overridden
-                word = "overridden" if overridden else f"rule {check.rule}"
-                word += "" if check.overridable else ", which can't be overridden"
-                said = Content.assemble(said, (f"  ({word})", "$text-muted"))
-            parts.append(said)
-            if check.remedy and check.state is not CheckState.PASS:
-                parts.append(line(f"        {check.remedy}", "$text-muted"))
-        self.query_one("#check-text", Static).update(Content("\n").join(parts))
+        content = checks_content(self._checks, self._overridden, self._problem)
+        self.query_one("#check-text", Static).update(content)
 
     def _render_plan(self) -> None:
         plan = self.plan
@@ -354,25 +290,7 @@ class WizardScreen(Screen[None]):
         plan = self.plan
         if plan is None:
             return
-        lines = []
-        through = self._through(plan)
-        if through:
-            lines.append(Content.assemble(styled(_STEPS[StepState.DONE]), f"  the first {through} steps"))
-        for index, step in enumerate(plan.steps):
-            if index < through:
-                continue
-            state = self._progress.states.get(index, StepState.PENDING)
-            shown = Content.assemble(styled(_STEPS[state]), "  ", line(step.title))
-            if state is StepState.RUNNING:
-                began, until = self._progress.began[index], self._progress.until[index]
-                elapsed = span(now() - began)
-                shown = Content.assemble(
-                    shown, (f"  {elapsed}, until {until.astimezone():%H:%M:%S}", "$text-muted")
-                )
-            elif index in self._progress.took:
-                shown = Content.assemble(shown, (f"  {self._progress.took[index]:.1f} s", "$text-muted"))
-            lines.append(shown)
-        self.query_one("#apply-steps", Static).update(Content("\n").join(lines))
+        self.query_one("#apply-steps", Static).update(progress_content(plan, self._progress))
         lines = []
         if self._progress.waiting:
             lines.append(line(self._progress.waiting, "$text-warning"))
@@ -381,15 +299,6 @@ class WizardScreen(Screen[None]):
         saying = self.query_one("#apply-now", Static)
         saying.update(Content("\n").join(lines))
         saying.display = bool(lines)
-
-    def _through(self, plan: Plan) -> int:
-        """How many steps at the beginning are said in one line, so that the running one stays in sight."""
-        if len(plan.steps) <= STEPS_IN_SIGHT:
-            return 0
-        over = (StepState.DONE, StepState.ALREADY)
-        states = [self._progress.states.get(index) for index in range(len(plan.steps))]
-        first = next((index for index, state in enumerate(states) if state not in over), len(states))
-        return first - 1 if first > 2 else 0
 
     def _render_result(self) -> None:
         result = self._result
