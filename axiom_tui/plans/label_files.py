@@ -107,7 +107,7 @@ def node_labels_of(arguments: Sequence[str]) -> list[str]:
         if name not in ("--node-label", "-node-label"):
             continue
         text = value if mark else "".join(words[index + 1 : index + 2])
-        found += [part for part in text.strip("\"'").split(",") if part]
+        found += [part for part in text.split(",") if part]
     return found
 
 

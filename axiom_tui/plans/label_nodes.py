@@ -222,6 +222,10 @@ def label_plan(
     last: tuple[PersistLabels, ...] = ()
     chosen: dict[str, Json] | None = None
     if persist is not None and targets:
+        # Those that are not Ready come last: if their hosts cannot be reached, all else is done by then.
+        silent = [name for name in targets if not by_name[name].is_ready]
+        targets |= {name: targets.pop(name) for name in silent}
+        warnings += [label_persist.may_not_be_reached(naming.display(name)) for name in silent]
         last = persist_steps(persist.hosts, naming, targets, persist.patience)
         chosen = label_persist.recorded(targets, persist.patience)
         effect = (*effect, PERSISTED)

@@ -182,7 +182,7 @@ class PersistLabels(Step):
                 "See to it on the host, then resume this plan from the journal.",
             )
         said = done.text.splitlines()
-        arguments = _arguments(_after("ExecStart=", said))
+        arguments = arguments_of(_after("ExecStart=", said))
         self._check_place(arguments, _after("K3S_CONFIG_FILE=", said))
         texts = {}
         for path in _after("file=", said):
@@ -298,6 +298,13 @@ def needs_host(node: Node, pool: str, changes: bool) -> bool:
     return bool(pool) or changes or bool(files.configured(node))
 
 
+def may_not_be_reached(shown: str) -> str:
+    return (
+        f"warning: {shown} is not Ready: if SSH does not reach it, the plan stops at its configuration, "
+        "with all else done"
+    )
+
+
 def said_by_k3s(shown: str, node: Node, pool: str) -> str:
     """What K3s will do to these labels at its next start, if nobody tells it otherwise; "" for nothing."""
     wanted = labels_for(pool)
@@ -350,12 +357,16 @@ def _after(beginning: str, lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(line.removeprefix(beginning) for line in lines if line.startswith(beginning))
 
 
-def _arguments(shown: Sequence[str]) -> tuple[str, ...]:
-    """The words of ExecStart, as ``systemctl show`` writes it."""
+def arguments_of(shown: Sequence[str]) -> tuple[str, ...]:
+    """The words of ExecStart as ``systemctl show`` writes it:
+    ``{ path=… ; argv[]=… ; ignore_errors=no ; … }``.
+
+    Quotes are gone there on most versions of systemd, so words are taken apart at spaces alone.
+    """
     words: list[str] = []
     for text in shown:
         match = _ARGUMENTS.search(text)
-        words += (match[1] if match else text).split()
+        words += [word.strip("\"'") for word in (match[1] if match else text).split()]
     return tuple(words)
 
 

@@ -170,7 +170,7 @@ def test_a_later_list_replaces_all_that_came_before() -> None:
     [
         ("agent", "--node-label", INTERNAL[0], "--node-label", INTERNAL[1]),
         ("agent", f"--node-label={INTERNAL[0]}", f"--node-label={INTERNAL[1]}"),
-        ("agent", "--node-label", f'"{INTERNAL[0]},{INTERNAL[1]}"'),
+        ("agent", "--node-label", f"{INTERNAL[0]},{INTERNAL[1]}"),
     ],
 )
 def test_the_command_line_replaces_all_files(arguments: tuple[str, ...]) -> None:
