@@ -16,7 +16,7 @@ from axiom_tui.model.naming import Role, natural_key
 from axiom_tui.model.node import Condition, Node
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.preflight import JoinContext, preflight
-from axiom_tui.model.preflight_tailnet import wanted_tags
+from axiom_tui.model.preflight_tailnet import MACHINES_PAGE, wanted_tags
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.servicelb import HAS_SELECTOR_LABEL
 from axiom_tui.model.tailnet import TailnetDevice
@@ -331,8 +331,18 @@ def _devices(means: Means) -> tuple[TailnetDevice, ...]:
 def _address(choice: JoinChoice, devices: Sequence[TailnetDevice]) -> str:
     """Where SSH goes: to a device by its address, since its name changes with the host's."""
     for device in devices:
-        if device.ipv4 and (device.id == choice.device_id or choice.host in (device.dns_name, device.name)):
-            return device.ipv4
+        if device.id != choice.device_id and choice.host not in (device.dns_name, device.name):
+            continue
+        if choice.host not in (device.dns_name, device.name, *device.addresses):
+            return choice.host  # the admin names another way to this device
+        if device.authorized is False:
+            raise fail(
+                ProblemKind.STOPPED,
+                f"{device.name} waits for approval: nobody reaches it over the tailnet yet.",
+                "Give its public or local address as host, and the plan approves it; or approve it first: "
+                f"{MACHINES_PAGE}.",
+            )
+        return device.ipv4 or choice.host
     return choice.host
 
 

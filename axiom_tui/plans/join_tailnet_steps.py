@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from axiom_tui.model.preflight_tailnet import MACHINES_PAGE
 from axiom_tui.model.problem import ProblemKind, fail
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.plans.access import DeviceControl
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.step import Json, Run, Step, UnavailableStep
 
-MACHINES_PAGE = "https://login.tailscale.com/admin/machines"
 _API = "https://api.tailscale.com/api/v2/device"
 _NO_API = "Tailscale's control API is not configured"
 

@@ -48,7 +48,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 cp /run/stand/install-script "$target" """,
-    # Up at the third look, and never as long as there is a file that says so.
+    # Up at the third look (or that of /run/stand/needed), and never as long as there is a file that says so.
     "systemctl": r"""
 command=$1
 for unit; do :; done
@@ -64,7 +64,7 @@ case $command in
   show)
     if [ -e "$state" ] && [ "$(cat "$state")" = activating ] && [ ! -e /run/stand/trouble ]; then
       looks=$(($(cat /run/stand/looks) + 1)); echo $looks > /run/stand/looks
-      if [ $looks -ge 3 ]; then echo active > "$state"; fi
+      if [ $looks -ge "$(cat /run/stand/needed)" ]; then echo active > "$state"; fi
     fi
     echo "ActiveState=$(if [ -e "$state" ]; then cat "$state"; else echo inactive; fi)"
     echo SubState=x; echo NRestarts=0 ;;
@@ -92,6 +92,7 @@ mkdir -p /var/lib/sudo /etc/modules-load.d /etc/sysctl.d
 echo fresh-host > /run/stand/hostname
 mount -t tmpfs tmpfs /sys/module
 : > /run/stand/journal
+echo 3 > /run/stand/needed
 : > /run/stand/log
 : > /run/stand/environment
 echo 0 > /run/stand/ip_forward

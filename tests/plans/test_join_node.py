@@ -249,6 +249,14 @@ def test_read_only_mode_changes_nothing(world: Embedded) -> None:
     assert world.host().name == NEWCOMER
 
 
+def test_a_device_that_waits_for_approval_is_not_tried_over_the_tailnet(world: Embedded) -> None:
+    waiting = next(item for item in world.means.devices() if item.name == "pi5-keller")
+    with pytest.raises(AxiomError) as caught:
+        world.facts(JoinChoice(host=waiting.dns_name, device_id=waiting.id, name="WALL-A-12"))
+    assert caught.value.problem.kind is ProblemKind.STOPPED
+    assert "approve" in caught.value.problem.remedy
+
+
 def test_without_the_control_api_the_device_is_left_to_the_admin(world: Embedded) -> None:
     control = replace(world.settings.tailscale.control, token_file=None)
     tailscale = replace(world.settings.tailscale, control=control)
