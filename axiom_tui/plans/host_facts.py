@@ -1,8 +1,8 @@
 """The script that collects all facts of a host in one round trip, and how it is sent.
 
-Plain sh; every probe has a time limit; it changes nothing, and no probe that fails stops the next one.
-Nothing secret is read: of files that may hold a token only the URLs are printed. `model.host_decoder` reads
-its output.
+Plain sh; every probe that could hang has a time limit; it changes nothing, and no probe that fails stops the
+next one. Nothing secret is read: of files that may hold a token only the URLs are printed.
+`model.host_decoder` reads its output.
 """
 
 from __future__ import annotations
@@ -95,23 +95,23 @@ def facts_script(asked: Asked) -> str:
     lines = [
         _PROLOGUE,
         *(f"file {path}" for path in FILES),
-        _probe("root", "id -u", 5),
-        _probe("user", "id -un", 5),
-        _probe("uname", "uname -srm", 5),
-        _probe("cpus", "getconf _NPROCESSORS_ONLN", 5),
-        _probe("cgroup", "stat -f -c %T /sys/fs/cgroup", 5),
-        _probe("swap", "cat /proc/swaps", 5),
+        _glance("root", "id -u"),
+        _glance("user", "id -un"),
+        _glance("uname", "uname -srm"),
+        _glance("cpus", "getconf _NPROCESSORS_ONLN"),
+        _glance("cgroup", "stat -f -c %T /sys/fs/cgroup"),
+        _glance("swap", "cat /proc/swaps"),
         _probe("df", "df -P -k / /var/lib", 5),
         _probe("df-inodes", "df -P -i / /var/lib", 5),
-        _probe("addresses", "ip -o addr show", 5),
-        _probe("links", "ip -o link show", 5),
-        _probe("routes", "ip route show default", 5),
-        _probe("routes6", "ip -6 route show default", 5),
+        _glance("addresses", "ip -o addr show"),
+        _glance("links", "ip -o link show"),
+        _glance("routes", "ip route show default"),
+        _glance("routes6", "ip -6 route show default"),
         _probe("listeners", "ss -H -l -n -t -u -p", 10),
         _probe("units", "systemctl is-active ufw firewalld tailscaled k3s k3s-agent", 5),
         _probe("clock-sync", "timedatectl show -p NTPSynchronized", 5),
-        *(_probe(f"module:{name}", f"modprobe -n {name}", 5) for name in MODULES),
-        *(_probe(f"built-in:{name}", f"test -d /sys/module/{name}", 5) for name in MODULES),
+        *(_glance(f"module:{name}", f"modprobe -n {name}") for name in MODULES),
+        *(_glance(f"built-in:{name}", f"test -d /sys/module/{name}") for name in MODULES),
         _METADATA,
         _probe("dns", f"getent ahosts {shlex.quote(asked.api_host)}", 8),
         _clock("clock"),
@@ -151,6 +151,12 @@ probe() {{
   limited "$limit" "$@" </dev/null 2>&1
   printf '\\n{END} %s\\n' "$?"
 }}
+glance() {{
+  printf '\\n{BEGIN} %s\\n' "$1"
+  shift
+  "$@" </dev/null 2>&1
+  printf '\\n{END} %s\\n' "$?"
+}}
 file() {{
   printf '\\n{BEGIN} file:%s\\n' "$1"
   if [ -r "$1" ]; then head -c 65536 "$1"; fi
@@ -177,12 +183,17 @@ done
 printf '\\n{END} 0\\n'"""
 
 
+def _glance(name: str, command: str) -> str:
+    """A probe of what only the kernel answers: it cannot hang, and is spared the program that limits time."""
+    return f"glance {shlex.quote(name)} {command}"
+
+
 def _probe(name: str, command: str, limit: int) -> str:
     return f"probe {shlex.quote(name)} {limit} {command}"
 
 
 def _clock(name: str) -> str:
-    return _probe(name, "date -u +%s", 5)
+    return _glance(name, "date -u +%s")
 
 
 def _curl(name: str, url: str, options: str, limit: int) -> str:
