@@ -77,7 +77,7 @@ async def at_home(screen: Screen) -> None:
 async def test_the_fleet_appears_with_its_faults(axiom: EmbeddedAxiom, size: tuple[int, int]) -> None:
     async with running(axiom.settings, size) as screen:
         await at_home(screen)
-        await screen.sees(*NODES, "ubuntu-4gb", "! 11 findings")
+        await screen.sees(*NODES, "ubuntu-4gb", "! 12 findings")
         await screen.sees("● direct", "▲ relay fra", "internal !", "none !")
         assert "SIMULATION" not in screen.text  # these are ordinary settings, as of a real cluster
         await screen.press("5")
@@ -161,7 +161,7 @@ async def test_filter_and_labels_and_faults(axiom: EmbeddedAxiom) -> None:
         await screen.sees(*NODES)
         await screen.type("/-l kubernetes.io/hostname=wall-a-2")
         await screen.press("enter")
-        await screen.sees("WALL-A-2", "12 rows hidden")
+        await screen.sees("WALL-A-2", "13 rows hidden")
         await screen.sees_no("WALL-A-3")
         await screen.press("escape")
         await screen.press("z")
