@@ -226,8 +226,8 @@ def label_plan(
         silent = [name for name in targets if not by_name[name].is_ready]
         targets |= {name: targets.pop(name) for name in silent}
         warnings += [label_persist.may_not_be_reached(naming.display(name)) for name in silent]
-        last = persist_steps(persist.hosts, naming, targets, persist.patience)
-        chosen = label_persist.recorded(targets, persist.patience)
+        last = persist_steps(persist.hosts, naming, targets, persist.login)
+        chosen = label_persist.recorded(targets, persist.login)
         effect = (*effect, PERSISTED)
     effect = (*effect, *warnings)
     return _plan(cluster, naming, steps, tuple(already), effect, final, last, chosen)

@@ -41,11 +41,12 @@ class NodeHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds for a person's login, and for one command on a host."""
+class Login:
+    """As whom SSH logs in ("": as ~/.ssh/config says), and the seconds for a login and for one command."""
 
-    login: float
-    command: float
+    user: str
+    login_timeout: float
+    command_timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Persistence:
 
     hosts: Hosts
     devices: tuple[TailnetDevice, ...]
-    patience: Patience
+    login: Login
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,14 @@ class PersistLabels(Step):
 
     interruptible = True
 
-    def __init__(
-        self, hosts: Hosts, naming: NamingScheme, node: str, target: NodeHost, patience: Patience
-    ) -> None:
+    def __init__(self, hosts: Hosts, naming: NamingScheme, node: str, target: NodeHost, login: Login) -> None:
         self._hosts = hosts
         self._target = target
-        self._patience = patience
+        self._login = login
         self._shown = naming.display(node)
         self.node = node
         self.key = f"k3s-config/{node}"
-        self.deadline = SECONDS + patience.login
+        self.deadline = SECONDS + login.login_timeout
         if target.pool:
             self.title = f"Write the labels of {self._shown} into its K3s configuration, for its next start"
         else:
@@ -148,14 +147,15 @@ class PersistLabels(Step):
             if path == files.OWN_PATH:
                 lines += self._commands(items)[:1]
             else:
-                lines.append(f"ssh -t {self._target.host} sudoedit {path}  # node-label+: {_words(items)}")
+                lines.append(f"{self._ssh()} sudoedit {path}  # node-label+: {_words(items)}")
         return tuple(lines)
 
     def interrupt(self) -> None:
         self._hosts.interrupt()
 
     def _shell(self, run: Run) -> Shell:
-        return self._hosts.shell(self._target.host, "", run)
+        run.check()  # a login may take long: not for somebody who has cancelled meanwhile
+        return self._hosts.shell(self._target.host, self._login.user, run)
 
     def _look(self, run: Run) -> _Found:
         """What K3s would read on the host at its next start."""
@@ -270,11 +270,15 @@ class PersistLabels(Step):
         )
 
     def _at_most(self, run: Run) -> float:
-        return max(1.0, min(self._patience.command, run.remaining))
+        return max(1.0, min(self._login.command_timeout, run.remaining))
+
+    def _ssh(self) -> str:
+        user = f"{self._login.user}@" if self._login.user else ""
+        return f"ssh -t {user}{self._target.host}"
 
     def _commands(self, items: Items) -> tuple[str, ...]:
         """How a person would do it, where no other file of ours has the labels."""
-        ssh = f"ssh -t {self._target.host}"
+        ssh = self._ssh()
         if not items:
             return (f"{ssh} sudo rm -f {files.OWN_PATH}", f"{ssh} sudoedit {files.JOIN_PATH}  # node-label+")
         lines = "".join(f"  - {item}\\n" for item in items)
@@ -319,16 +323,17 @@ def said_by_k3s(shown: str, node: Node, pool: str) -> str:
 
 
 def persist_steps(
-    hosts: Hosts, naming: NamingScheme, targets: Mapping[str, NodeHost], patience: Patience
+    hosts: Hosts, naming: NamingScheme, targets: Mapping[str, NodeHost], login: Login
 ) -> tuple[PersistLabels, ...]:
-    return tuple(PersistLabels(hosts, naming, node, target, patience) for node, target in targets.items())
+    return tuple(PersistLabels(hosts, naming, node, target, login) for node, target in targets.items())
 
 
-def recorded(targets: Mapping[str, NodeHost], patience: Patience) -> dict[str, Json]:
+def recorded(targets: Mapping[str, NodeHost], login: Login) -> dict[str, Json]:
     """For the journal."""
     return {
-        "login": patience.login,
-        "command": patience.command,
+        "user": login.user,
+        "login_timeout": login.login_timeout,
+        "command_timeout": login.command_timeout,
         "nodes": {
             node: {"host": target.host, "unit": target.unit, "pool": target.pool}
             for node, target in targets.items()
@@ -336,11 +341,12 @@ def recorded(targets: Mapping[str, NodeHost], patience: Patience) -> dict[str, J
     }
 
 
-def recalled(choice: Mapping[str, Json]) -> tuple[dict[str, NodeHost], Patience]:
+def recalled(choice: Mapping[str, Json]) -> tuple[dict[str, NodeHost], Login]:
     """From the journal."""
     nodes = cast(Mapping[str, Mapping[str, str]], choice["nodes"])
     targets = {name: NodeHost(found["host"], found["unit"], found["pool"]) for name, found in nodes.items()}
-    return targets, Patience(float(cast(float, choice["login"])), float(cast(float, choice["command"])))
+    seconds = [float(cast(float, choice[name])) for name in ("login_timeout", "command_timeout")]
+    return targets, Login(str(choice["user"]), *seconds)
 
 
 def _recorded(items: Mapping[str, Items | None]) -> dict[str, Json]:

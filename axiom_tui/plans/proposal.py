@@ -38,7 +38,7 @@ from axiom_tui.plans.identity import Identity, whoami
 from axiom_tui.plans.join_node import FIRST_SERVER_KIND
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
-from axiom_tui.plans.label_persist import Patience, Persistence
+from axiom_tui.plans.label_persist import Login, Persistence
 from axiom_tui.plans.lock import LeaseLock, Lock
 from axiom_tui.plans.runner import CanI, Runner
 from axiom_tui.plans.servicelb import SettleServiceLb
@@ -313,5 +313,5 @@ def _persistence(means: Means) -> Persistence:
     except AxiomError:
         devices = ()  # then a node's own address must do
     ssh = means.settings.ssh
-    patience = Patience(ssh.login_timeout.total_seconds(), ssh.command_timeout.total_seconds())
-    return Persistence(means.hosts, devices, patience)
+    login = Login(ssh.user, ssh.login_timeout.total_seconds(), ssh.command_timeout.total_seconds())
+    return Persistence(means.hosts, devices, login)
