@@ -247,7 +247,7 @@ async def test_apply(size: tuple[int, int], snapshot: Snapshot) -> None:
 
 async def test_apply_of_many_steps(size: tuple[int, int], snapshot: Snapshot) -> None:
     """The running step is in sight, however many came before it."""
-    names = {name: "games" for name in ("m-o-1", *(f"wall-a-{number}" for number in (1, 2, 3, 4, 7, 10)))}
+    names = dict.fromkeys(("m-o-1", *(f"wall-a-{number}" for number in (1, 2, 3, 4, 7, 10))), "games")
     of = label_plan(cast(Any, NoClient()), CLUSTER, SEEN.nodes, names)
     until = NOW + timedelta(seconds=60)
     async with showing(LIVE, size) as pilot:

@@ -475,7 +475,7 @@ async def test_the_api_lost_between_two_nodes(axiom: EmbeddedAxiom) -> None:
         assert pools(axiom) == {**before, "wall-a-3": MENDED["wall-a-3"]}
         await screen.press("enter")
         await screen.press("6")
-        await screen.sees("✗ failed", "1/5", "r resumes it.")
+        await screen.sees("✗ failed", "1/4", "r resumes it.")
         await screen.press("enter")
         await screen.sees("did not answer within")
         await screen.press("escape")
