@@ -107,7 +107,6 @@ class AxiomApp(App[int]):
     CSS_PATH = Path(__file__).resolve().parents[1] / "axiom.tcss"
     TITLE = "axiom-tui"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
 
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {**MAIN_SCREENS}
     DEFAULT_MODE = "nodes"
@@ -134,6 +133,7 @@ class AxiomApp(App[int]):
         self._demo: DemoWorld | None = None
         self._quitting = False
         self._may_freeze = False
+        self._styles_made_for: tuple[str, bool | None, str] | None = None
         self.login: LoginBanner | None = None  # what Tailscale SSH waits for
         self.wizards: list[WizardScreen] = []  # open ones, on whichever main screen they stand
         for theme in THEMES:
@@ -231,6 +231,14 @@ class AxiomApp(App[int]):
     def on_answered(self, message: Answered) -> None:
         if self.is_running and message.session == self._session_number:
             message.then(message.value)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """As Textual's, but not when the colours are those it was last made for: a screen that is opened for
+        the first time asks for it before it has any widget, and to parse all styles takes long."""
+        made_for = (self.theme, self.ansi_color, self.current_mode)
+        if self._styles_made_for != made_for:
+            self._styles_made_for = made_for
+            super().refresh_css(animate)
 
     def get_driver_class(self) -> type[Driver]:
         chosen = super().get_driver_class()
