@@ -19,8 +19,10 @@ from axiom_tui import cli
 from axiom_tui.clients.kubernetes import KubernetesOptions, connect
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.plans.identity import Identity
+from axiom_tui.plans.label_files import OWN_PATH
 from axiom_tui.plans.lock import LeaseLock
 from axiom_tui.simulator.axiom import EmbeddedAxiom
+from axiom_tui.simulator.hosts.host import Sudo
 
 DEADLINE = 60.0
 MENDED = {
@@ -119,6 +121,25 @@ def test_no_pool_removes_both_labels(run: Run) -> None:
     _, out, _ = run("plan", "labels", "wall-a-1", "--no-pool", "-o", "json")
     (command,) = json.loads(out)["steps"][0]["commands"]
     assert f"{ENABLE_LABEL}- {POOL_LABEL}-" in command
+
+
+def test_labels_on_the_nodes_are_steps_of_their_own(run: Run, axiom: EmbeddedAxiom) -> None:
+    _, out, _ = run("plan", "labels", "wall-a-3", "--persist", "-o", "json")
+    keys = [step["key"] for step in json.loads(out)["steps"]]
+    assert keys == ["label/wall-a-3", "servicelb", "k3s-config/wall-a-3"]
+    # There is no terminal to ask for sudo's password on: the labels stay, and it can be resumed.
+    code, out, said = run("apply", "labels", "wall-a-3", "--persist", "--yes")
+    assert code == 1
+    assert "sudo on" in said
+    assert "none was given" in said
+    assert pools(axiom)["wall-a-3"] == MENDED["wall-a-3"]
+    host = axiom.hosts["wall-a-3"]
+    assert not host.files.find(OWN_PATH)
+    host.sudo = Sudo.NOPASSWD
+    code, out, said = run("resume", "--yes")
+    assert (code, said) == (0, "")
+    assert "K3s on WALL-A-3 is not restarted" in out
+    assert "lbpool=external" in host.files.read(OWN_PATH).decode()
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def given(texts: Mapping[str, str], arguments: Sequence[str], unit: str) -> Give
     """
     labels: list[Label] = []
     replaced_by = ""
-    for path in reading_order(texts):
+    for path in sorted(texts, key=str.encode):  # which puts the main file before those of its folder
         for name, items in _lists(path, texts[path]):
             if name == "node-label":
                 labels, replaced_by = [], path
@@ -91,11 +91,6 @@ def given(texts: Mapping[str, str], arguments: Sequence[str], unit: str) -> Give
         labels = [Label(*_parted(item), f"the arguments of {unit}") for item in own]
         labels, replaced_by = [item for item in labels if item.key in KEYS], f"the arguments of {unit}"
     return Given(tuple(labels), replaced_by)
-
-
-def reading_order(paths: Mapping[str, str]) -> list[str]:
-    """As K3s reads them: the main file first, then those of the folder by name."""
-    return sorted(paths, key=lambda path: (path != CONFIG_FILE, path.encode()))
 
 
 def node_labels_of(arguments: Sequence[str]) -> list[str]:

@@ -22,8 +22,10 @@ from axiom_tui.fleet import source as source_module
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.plans.identity import Identity
 from axiom_tui.plans.journal import Journal
+from axiom_tui.plans.label_files import OWN_PATH
 from axiom_tui.plans.lock import LeaseLock
 from axiom_tui.simulator.axiom import EmbeddedAxiom
+from axiom_tui.simulator.hosts.host import Sudo
 from screens.wizard import WizardScreen
 from tests.screens.live import DEADLINE, Screen, impatient, running
 
@@ -233,6 +235,29 @@ async def test_from_marked_nodes_into_a_pool_of_ones_own(axiom: EmbeddedAxiom) -
         await apply(screen)
         mine = ("true", "games")
         assert pools(axiom) == {**before, "wall-a-2": mine, "wall-a-9": mine}
+
+
+async def test_labels_written_on_the_node_too(axiom: EmbeddedAxiom) -> None:
+    host = axiom.hosts["wall-a-4"]
+    host.sudo = Sudo.NOPASSWD
+    async with running(axiom.settings, SIZE) as screen:
+        await at_home(screen)
+        await screen.type("/wall-a-4")
+        await screen.press("enter", "l")
+        await stage(screen, "choose")
+        await screen.sees("[ ] also write them into K3s' configuration on the nodes (SSH)")
+        await screen.press("tab", "tab", "space")
+        await screen.sees("[x] also write them", "[x] WALL-A-4")
+        await to_plan(screen)
+        assert "Write the labels of WALL-A-4 into its K3s configuration" in screen.page("plan")
+        assert "K3s is not restarted" in screen.page("plan")
+        await apply(screen)
+        await screen.sees("✓ Done.")
+        assert "lbpool=internal" in host.files.read(OWN_PATH).decode()
+        await press_button(screen, "undo")
+        await apply(screen)
+        await screen.sees("✓ Done.")
+        assert not host.files.find(OWN_PATH)
 
 
 async def test_from_one_finding(axiom: EmbeddedAxiom) -> None:
