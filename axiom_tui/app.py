@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MESSAGES_KEPT = 500
+#: Seconds after which a thread that works (joining 5,000 nodes) lets the screen go on with a key; Python's
+#: own 5 ms pass several times between a key and its frame.
+SWITCH_EVERY = 0.001
 #: What Textual binds by itself, and nobody looks for in a help text.
 NOT_IN_HELP = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
 
@@ -132,7 +136,7 @@ class AxiomApp(App[int]):
         self._session_number = 0
         self._demo: DemoWorld | None = None
         self._quitting = False
-        self._may_freeze = False
+        self._owns_process = False
         self._styles_made_for: tuple[str, bool | None, str] | None = None
         self.login: LoginBanner | None = None  # what Tailscale SSH waits for
         self.wizards: list[WizardScreen] = []  # open ones, on whichever main screen they stand
@@ -144,10 +148,11 @@ class AxiomApp(App[int]):
 
     def on_ready(self) -> None:
         """The first frame is painted: only now is anything read."""
-        self._may_freeze = not gc.isenabled()  # the door turned it off: nothing else is in this process
-        if self._may_freeze:
+        self._owns_process = not gc.isenabled()  # the door turned it off: nothing else is in this process
+        if self._owns_process:
             gc.freeze()
             gc.enable()
+            sys.setswitchinterval(SWITCH_EVERY)
         if self.options.log_trouble:
             self.notify(self.options.log_trouble, severity="warning")
         self.set_interval(1.0, self._tick)
@@ -218,7 +223,7 @@ class AxiomApp(App[int]):
             return
         was_loading = self.fleet.is_loading
         self._take(message.fleet)
-        if was_loading and not message.fleet.is_loading and self._may_freeze:
+        if was_loading and not message.fleet.is_loading and self._owns_process:
             # The collector stops everything while it looks through a big fleet, in which it finds nothing.
             gc.freeze()
 
