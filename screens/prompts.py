@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -22,7 +21,7 @@ from textual.widgets import Button, Input, Static
 
 from axiom_tui.clients.ssh_values import Interaction, LoginBanner, UnknownHostKey
 from axiom_tui.model.secret import Secret
-from axiom_tui.model.times import span
+from screens.frame import now
 from screens.widgets.cells import visible_lines
 
 if TYPE_CHECKING:
@@ -50,7 +49,18 @@ class Login(Message):
         self.banner = banner
 
 
-class SecretDialog(ModalScreen[Secret | None]):
+class Prompt(ModalScreen[T]):
+    """A dialog that is answered once: a second key that comes at once must not close what lies below."""
+
+    _is_answered = False
+
+    def answer(self, value: T) -> None:
+        if not self._is_answered:
+            self._is_answered = True
+            self.dismiss(value)
+
+
+class SecretDialog(Prompt[Secret | None]):
     """Asks for a secret; what is typed is not shown. ``esc`` gives none."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "give none")]
@@ -72,13 +82,13 @@ class SecretDialog(ModalScreen[Secret | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.dismiss(Secret(event.value) if event.value else None)
+        self.answer(Secret(event.value) if event.value else None)
 
     def action_close(self) -> None:
-        self.dismiss(None)
+        self.answer(None)
 
 
-class HostKeyDialog(ModalScreen[bool]):
+class HostKeyDialog(Prompt[bool]):
     """Shows an unknown host key's fingerprint; the default is to refuse."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "refuse", "refuse")]
@@ -111,13 +121,13 @@ class HostKeyDialog(ModalScreen[bool]):
         self.query_one("#refuse").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "accept")
+        self.answer(event.button.id == "accept")
 
     def action_refuse(self) -> None:
-        self.dismiss(False)
+        self.answer(False)
 
 
-class LoginDialog(ModalScreen[None]):
+class LoginDialog(Prompt[None]):
     """Shows the URL at which Tailscale SSH wants the admin to log in, and how long it waits."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -144,18 +154,18 @@ class LoginDialog(ModalScreen[None]):
 
     def on_screen_resume(self) -> None:
         if self._is_over:
-            self.dismiss()
+            self.action_close()
 
     def end(self) -> None:
         """The login has come, or is waited for no more: close, as soon as nothing lies on top of this."""
         self._is_over = True
-        if self.is_current:
-            self.dismiss()
+        if self.is_active:  # "is_current" is true below another dialog too
+            self.action_close()
 
     def _tick(self) -> None:
-        left = self._banner.time_left(datetime.now(UTC))
+        minutes, seconds = divmod(int(self._banner.time_left(now()).total_seconds()), 60)
         self.query_one("#login-left", Static).update(
-            f"It goes on by itself once you have; it waits {span(left)} more."
+            f"It goes on by itself once you have; it waits {minutes}:{seconds:02} more."
         )
 
     def action_copy(self) -> None:
@@ -166,7 +176,7 @@ class LoginDialog(ModalScreen[None]):
         self.app.open_url(self._banner.url)
 
     def action_close(self) -> None:
-        self.dismiss()
+        self.answer(None)
 
 
 class ScreenInteraction(Interaction):
