@@ -23,10 +23,8 @@ class Keys(App):
         print(text, file=pipe, flush=True)
     def on_ready(self):
         self.say("ready")
-    async def on_event(self, event):
-        await super().on_event(event)
-        if event.__class__.__name__ == "Paste":
-            self.say("paste " + event.text)
+    def on_paste(self, event):
+        self.say("paste " + event.text)
     def on_key(self, event):
         self.say(event.character if event.is_printable else event.key)
         if event.key == "s":
@@ -98,8 +96,8 @@ def test_keys_are_read_as_they_are_typed() -> None:
         child.says("a", "down")
         child.type(b"\x1b")  # alone, it is told from a sequence by the time that passes
         child.says("escape")
-        child.type(b"\x1b[200~one two\x1b[201~")
-        child.says("paste one two")
+        child.type(b"\x1b[200~one two\x1b[201~z")
+        child.says("paste one two", "z")
 
 
 def test_letters_of_more_than_one_byte() -> None:
