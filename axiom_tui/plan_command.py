@@ -20,9 +20,12 @@ from axiom_tui.clients.ssh_values import Interaction, LoginBanner, UnknownHostKe
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.fleet.oneshot import in_force, kubernetes_options
 from axiom_tui.model.checks import CheckState, standing_fails
+from axiom_tui.model.labels import label_value_fault
+from axiom_tui.model.preflight import RULES
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.secret import Secret
 from axiom_tui.model.times import clock
+from axiom_tui.model.version import Version
 from axiom_tui.plans import proposal as proposals
 from axiom_tui.plans.description import describe
 from axiom_tui.plans.entry import Entry
@@ -77,6 +80,7 @@ class Join:
     def propose(self, means: Means) -> Proposal:
         from axiom_tui.plans.join_proposal import checks, facts_of, propose_join
 
+        self._check_words()
         facts = facts_of(means, self.choice)
         found = checks(means, self.choice, facts)
         for check in found:
@@ -91,6 +95,30 @@ class Join:
                 remedy += f" Or override by name: {' '.join(f'--override {rule}' for rule in overridable)}."
             raise fail(ProblemKind.INVALID, f"{self.choice.name} can't join: {rules} failed.", remedy)
         return propose_join(means, self.choice, facts)
+
+    def _check_words(self) -> None:
+        """What was mistyped is said before anybody logs in. Raises AxiomError."""
+        rules = [rule.name for rule in RULES]
+        for name in self.choice.overridden:
+            if name not in rules:
+                raise fail(
+                    ProblemKind.INVALID,
+                    f"There is no rule {name!r} to override.",
+                    f"Rules are: {', '.join(rules)}.",
+                )
+        version = Version.parse(self.choice.version)
+        if self.choice.first_server and (version is None or not version.build):
+            raise fail(
+                ProblemKind.INVALID,
+                f"{self.choice.version or 'Nothing'} is no version of K3s, and a new cluster needs one.",
+                "Give it: --k3s-version v1.33.4+k3s1",
+            )
+        if self.choice.pool and (wrong := label_value_fault(self.choice.pool)) is not None:
+            raise fail(
+                ProblemKind.INVALID,
+                f"Kubernetes would refuse the pool {self.choice.pool!r}: {wrong}.",
+                "Name another pool.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
