@@ -12,13 +12,14 @@ from textual import work
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.widgets import Static
 
 from axiom_tui.model import cells
 from axiom_tui.model.details import Asked, details
 from axiom_tui.model.filtering import Filter
 from axiom_tui.model.fleet import Fleet, Row, SourceState
 from screens.filter_line import FilterLine
-from screens.frame import FleetScreen, column, now
+from screens.frame import FleetScreen, column, now, styled
 from screens.node_details import NodeDetails, NodeDetailsScreen
 from screens.widgets.cells import plain
 from screens.widgets.columns import Column
@@ -118,6 +119,7 @@ class NodesScreen(FleetScreen):
         self._faults_only = False
         self._asked = Asked()
         self._details_of = ""  # key of the row whose details are open
+        self._verdict = ""
         self._moved = False  # the cursor stays at the top while rows still come in, until the admin moves it
         self._texts: dict[str, tuple[Row, str]] = {}  # what the filter searches, by key
 
@@ -125,6 +127,7 @@ class NodesScreen(FleetScreen):
         with Horizontal(id="nodes-body"):
             yield FleetTable(COLUMNS, row_key=lambda row: row.key, id="body")
             yield NodeDetails()
+        yield Static(id="verdict-line")
         yield FilterLine()
 
     def on_mount(self) -> None:
@@ -166,10 +169,24 @@ class NodesScreen(FleetScreen):
         marked = len(self.table.marked)
         self.query_one(FilterLine).show(len(fleet.rows) - len(rows), marked, self._faults_only)
         self._show_details()
+        self._show_verdict()
+
+    def _show_verdict(self) -> None:
+        """On a narrow terminal the verdict is cut in its column: the selected one stands whole below."""
+        row = self.selected
+        text = row.verdict if row is not None and self.size.width < PANE_WIDTH else ""
+        line = self.query_one("#verdict-line", Static)
+        line.display = bool(text)
+        if row is not None and text != self._verdict:
+            line.update(styled(cells.verdict(row)))
+        self._verdict = text
 
     def tick(self) -> None:
         super().tick()
         self.table.tick(now())
+
+    def on_resize(self) -> None:
+        self._show_verdict()
 
     def on_key(self) -> None:
         self._moved = True
@@ -184,6 +201,7 @@ class NodesScreen(FleetScreen):
         self.table.focus()
 
     def on_fleet_table_highlighted(self) -> None:
+        self._show_verdict()
         if self.query_one(NodeDetails).display:
             self.action_details()
 

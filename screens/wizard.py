@@ -263,6 +263,17 @@ class WizardScreen(Screen[None]):
             and (self._proposal is None or bool(standing_fails(self._checks, self._overridden)))
         )
         self._say(self._looking())
+        self.call_after_refresh(self._say_more)
+
+    def _say_more(self) -> None:
+        """A page that goes on below its end says so: nobody applies a plan that was half seen."""
+        page = self.query_one(f"#{self.stage}")
+        if (
+            isinstance(page, VerticalScroll)
+            and page.max_scroll_y > page.scroll_y
+            and self._busy_since is None
+        ):
+            self._say("▼ more below: pgdn")
 
     def _looking(self) -> str:
         """What is waited for, and how long already; each request behind it has its own deadline."""

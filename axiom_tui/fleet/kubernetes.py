@@ -58,8 +58,13 @@ _RECONNECT = frozenset(
 )
 
 
-def kubernetes_sources(sink: Sink, options: KubernetesOptions, cluster: Cluster) -> tuple[Source, ...]:
-    """All sources of the cluster that ``options`` lead to; ``cluster`` is `cluster_of` the same options."""
+def kubernetes_sources(
+    sink: Sink, options: KubernetesOptions, cluster: Cluster, *, metrics_every: float = METRICS_INTERVAL
+) -> tuple[Source, ...]:
+    """All sources of the cluster that ``options`` lead to; ``cluster`` is `cluster_of` the same options.
+
+    ``metrics_every`` is in seconds.
+    """
     connection = Connection(options, cluster)
     return (
         ApiSource("api", sink, connection),
@@ -70,7 +75,7 @@ def kubernetes_sources(sink: Sink, options: KubernetesOptions, cluster: Cluster)
         WatchedSource("priorityclasses", sink, connection, PRIORITY_CLASSES, _priority_classes),
         OptionalSource("ingresses", sink, connection, INGRESSES, _ingresses),
         OptionalSource("gateways", sink, connection, GATEWAYS, _gateways),
-        MetricsSource("metrics", sink, connection),
+        MetricsSource("metrics", sink, connection, metrics_every),
     )
 
 
@@ -308,13 +313,17 @@ class OptionalSource(WatchedSource[T]):
 
 
 class MetricsSource(KubernetesSource):
-    """What nodes use, polled from metrics-server; off while that is not installed."""
+    """What nodes use, polled from metrics-server; off while that is not installed, or not for us to read."""
+
+    def __init__(self, name: str, sink: Sink, connection: Connection, every: float) -> None:
+        super().__init__(name, sink, connection)
+        self._every = every
 
     def look(self, client: KubernetesClient) -> None:
         try:
             usage = dict(client.list(NODE_METRICS).items)
         except AxiomError as error:
-            if error.problem.kind is not ProblemKind.MISSING:
+            if error.problem.kind not in (ProblemKind.MISSING, ProblemKind.FORBIDDEN):
                 raise
             self.sink.change(lambda seen: replace(seen, usage={}))
             self.off(error.problem)
@@ -322,7 +331,7 @@ class MetricsSource(KubernetesSource):
             return
         self.sink.change(lambda seen: replace(seen, usage=usage))
         self.live()
-        self.pause(METRICS_INTERVAL)
+        self.pause(self._every)
 
 
 class ApiSource(KubernetesSource):

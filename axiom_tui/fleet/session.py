@@ -109,7 +109,9 @@ class Session:
         view = TailnetView(sink)
         tailscale, refresh = settings.tailscale, settings.refresh
         return (
-            *kubernetes_sources(sink, self._options, self.cluster),
+            *kubernetes_sources(
+                sink, self._options, self.cluster, metrics_every=refresh.metrics.total_seconds()
+            ),
             TailnetSource(
                 sink,
                 view,
@@ -117,6 +119,7 @@ class Session:
                 find=lambda: find_local_api(tailscale.socket, timeout=tailscale.timeout.total_seconds()),
                 every=refresh.tailnet.total_seconds(),
                 ping_every=refresh.ping.total_seconds(),
+                at_once=refresh.pings_at_once,
             ),
             ControlSource(sink, view, control_api(settings), every=refresh.tailnet_control.total_seconds()),
         )

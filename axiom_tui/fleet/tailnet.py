@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from axiom_tui.clients.tailscale import LocalTailscale, PingAnswer, TailnetStatus, find_local_api
 from axiom_tui.clients.tailscale_control import HOW_TO_CONFIGURE, NOT_CONFIGURED, ControlApi
 from axiom_tui.fleet.source import Sink, Source, now
-from axiom_tui.fleet.tailnet_pings import BETWEEN_TRIES, EVERY, PACE, Pings
+from axiom_tui.fleet.tailnet_pings import AT_ONCE, BETWEEN_TRIES, EVERY, PACE, Pings
 from axiom_tui.model.fleet import Observation, SourceState, TailnetSelf
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
@@ -141,6 +141,7 @@ class TailnetSource(Source):
         ping_every: float = EVERY,
         between_tries: float = BETWEEN_TRIES,
         pace: float = PACE,
+        at_once: int = AT_ONCE,
     ) -> None:
         super().__init__("tailnet", sink)
         self._view = view
@@ -148,7 +149,9 @@ class TailnetSource(Source):
         self._matters = matters
         self._find = find
         self._every = every
-        self._pings = Pings(view.see_ping, every=ping_every, between_tries=between_tries, pace=pace)
+        self._pings = Pings(
+            view.see_ping, every=ping_every, between_tries=between_tries, pace=pace, at_once=at_once
+        )
 
     def observe(self) -> None:
         try:

@@ -27,7 +27,7 @@ PACE = 0.1  # seconds between the starts of two pings: thousands of devices must
 
 
 class Pings:
-    """Pings each target every `EVERY` seconds in `AT_ONCE` daemon threads.
+    """Pings each target every `EVERY` seconds in ``at_once`` daemon threads.
 
     A fleet too big for `PACE` is pinged less often, each device in its turn. ``on_answer(device_id, answer,
     more)`` is called in such a thread: an answer without milliseconds is a ping that was lost, and ``more``
@@ -41,9 +41,11 @@ class Pings:
         every: float = EVERY,
         between_tries: float = BETWEEN_TRIES,
         pace: float = PACE,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._on_answer = on_answer
         self._every = every
+        self._at_once = at_once
         self._between_tries = between_tries
         self._pace = pace
         self._not_before = 0.0  # the next ping's start, on the monotonic clock
@@ -64,7 +66,7 @@ class Pings:
             self._due = {device: self._due.get(device, now) for device in self._targets}
             if self._targets and not self._started and not self._stopped.is_set():
                 self._started = True
-                for number in range(AT_ONCE):
+                for number in range(self._at_once):
                     threading.Thread(target=self._run, name=f"tailnet-ping-{number}", daemon=True).start()
             self._changed.notify_all()
 
