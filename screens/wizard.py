@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 #: Another admin's plan is waited for in sight, until ctrl+c; an expired lock is taken over at once.
 WAIT_FOR_LOCK = 600.0  # seconds
 
+MORE_BELOW = "▼ more below: pgdn"
+
 STAGES = ("choose", "check", "plan", "apply", "result")
 
 
@@ -116,6 +118,7 @@ class WizardScreen(Screen[None]):
         self._applying = False
         self._busy_since: datetime | None = None
         self._when_stopped: Callable[[], object] | None = None
+        self._said = ""
         self.stage = "choose" if choose is not None else "plan"
 
     # -- what is shown ------------------------------------------------------------------------------------
@@ -154,6 +157,8 @@ class WizardScreen(Screen[None]):
         # Whatever is looked at later: this wizard's plan is for the cluster that it was opened on.
         self._cluster = self._app.fleet.cluster.name
         self.set_interval(1.0, self._tick)
+        for page in self.query("#pages > VerticalScroll"):
+            self.watch(page, "scroll_y", self._say_more, init=False)
         self._enter(self.stage)
 
     def on_unmount(self) -> None:
@@ -268,12 +273,9 @@ class WizardScreen(Screen[None]):
     def _say_more(self) -> None:
         """A page that goes on below its end says so: nobody applies a plan that was half seen."""
         page = self.query_one(f"#{self.stage}")
-        if (
-            isinstance(page, VerticalScroll)
-            and page.max_scroll_y > page.scroll_y
-            and self._busy_since is None
-        ):
-            self._say("▼ more below: pgdn")
+        if self._said in ("", MORE_BELOW):
+            goes_on = isinstance(page, VerticalScroll) and page.max_scroll_y > page.scroll_y
+            self._say(MORE_BELOW if goes_on else "")
 
     def _looking(self) -> str:
         """What is waited for, and how long already; each request behind it has its own deadline."""
@@ -283,6 +285,7 @@ class WizardScreen(Screen[None]):
         return f"looking for {span(now() - self._busy_since)} …{login}"
 
     def _say(self, text: str, style: str = "$text-muted") -> None:
+        self._said = text
         says = self.query_one("#wizard-says", Static)
         says.update(line(text, style))
         says.display = bool(text)
