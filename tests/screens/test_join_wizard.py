@@ -910,3 +910,47 @@ async def test_the_host_is_gone_between_plan_and_apply(axiom: EmbeddedAxiom) -> 
         assert "✗ Failed." in result
         assert "not reached" in result
         assert node(axiom, "wall-a-10") is None
+
+
+# -- impatience --------------------------------------------------------------------------------------------
+
+
+async def test_keys_that_come_twice_answer_once(axiom: EmbeddedAxiom) -> None:
+    """Two keys at once close one dialog, and nothing below it."""
+    async with at_home(axiom) as screen:
+        await choose(screen)
+        await screen.press("ctrl+n")
+        await shown(screen, SecretDialog)
+        given = screen.app.screen.query_one(Input)
+        given.value = PASSWORD
+        for _ in range(3):
+            given.post_message(Input.Submitted(given, PASSWORD))
+        await stage(screen, "check")
+        assert "✗" not in said_on(screen, "check-text")
+        assert len(screen.app.screen_stack) == 2
+
+
+async def test_quitting_while_a_password_is_asked(axiom: EmbeddedAxiom) -> None:
+    """The run ends once the question is answered, with whatever; resumed, it asks anew."""
+    async with at_home(axiom) as screen:
+        await choose(screen)
+        await to_plan(screen)
+        await screen.press("ctrl+n")
+        await shown(screen, SecretDialog)
+        await screen.press("ctrl+c")
+        await shown(screen, ChoiceScreen)
+        await screen.press("down", "enter")
+        await shown(screen, SecretDialog)
+        await screen.press("escape")
+        await stage(screen, "result")
+        result = said_on(screen, "result-text")
+        assert "✗ Failed." in result or "○ Cancelled." in result
+        assert "Make a join token on a server" in result.partition("Left to do")[2]
+        await screen.press("enter", "6")
+        await screen.sees("r resumes it.")
+        await screen.press("r")
+        await stage(screen, "plan")
+        await screen.press("ctrl+n")
+        await give(screen)
+        await stage(screen, "result")
+        assert "✓ Done." in said_on(screen, "result-text")
