@@ -108,7 +108,10 @@ def check(loaded: Loaded) -> tuple[str, ...]:
     for name, own in loaded.settings.contexts.items():
         full = [(f"contexts.{name}.{key}", key) for key in all_keys(Settings)]
         named += [(key, _at(own, plain)) for key, plain in full if key in loaded.origins]
+    usual = Settings()
     for key, value in named:
+        if key.startswith("ssh.") and value == _at(usual, key):
+            continue  # the usual places: OpenSSH does without these files as well
         secret = isinstance(value, SecretReference) or key.endswith(("token_file", "secret_file"))
         for item in value if isinstance(value, tuple) else (value,):
             if complaint := _complaint(item, secret=secret):

@@ -39,6 +39,7 @@ from axiom_tui.plans.events import (
     StepFinished,
     StepOverdue,
     StepStarted,
+    StepState,
     Waiting,
 )
 from axiom_tui.plans.join_choice import JoinChoice
@@ -308,6 +309,8 @@ def _tell(event: Event) -> None:
             line = f"     waiting for {event.what}, until {event.until.astimezone():%H:%M:%S}"
         case StepOverdue():
             line = "     the step's deadline is over; it was asked to end"
+        case StepFinished() if event.result.state is StepState.UNAVAILABLE:
+            line = f"{event.index + 1}. {event.result.title}\n     left to you: {event.result.reason}"
         case StepFinished():
             line = f"     {event.result.state} ({event.result.seconds:.1f} s)"
         case PlanChanged():

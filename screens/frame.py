@@ -248,8 +248,8 @@ class FleetScreen(Screen[None]):
 
     def refresh_fleet(self) -> None:
         """The fleet changed, or time passed."""
-        if not self.is_mounted:
-            return
+        if not self.is_mounted or not self.query(FrameHeader):
+            return  # not composed yet, or on its way out
         fleet = self.fleet
         self.query_one(FrameHeader).show(fleet)
         self.query_one(TroubleLine).show(headline.troubles(fleet, now()))
@@ -257,6 +257,8 @@ class FleetScreen(Screen[None]):
 
     def tick(self) -> None:
         """Time passed: ages move, though nothing else changed."""
+        if not self.query(FrameHeader):
+            return  # not composed yet, or on its way out
         self.query_one(FrameHeader).show(self.fleet)
         self.query_one(TroubleLine).show(headline.troubles(self.fleet, now()))
 

@@ -71,7 +71,7 @@ def result_content(result: Result, difference: Sequence[str] = ()) -> Content:
     if result.problem is not None:
         parts.append(line(str(result.problem), "$text-warning"))
     parts += _difference(difference)[1:]
-    for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
+    for title, lines in (("Changed", said.changed), ("Left to do", said.left), ("Already so", said.already)):
         if lines:
             parts.append(line(f"\n{title}", "bold $text-accent"))
             parts += [line(f"  {text}") for text in lines]
