@@ -33,7 +33,8 @@ from tests.integration.stand_ins import INSTALL_SCRIPT, SERVER_TOKEN, TOKEN, VER
 from tests.plans.joins import AGENT, FIRST, SERVER
 from tests.plans.world import FreeLock
 
-pytestmark = pytest.mark.integration
+# One worker for all that watches process lists: what another one runs there is none of its business.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sshd")]
 
 CLUSTER = Cluster("axiom-test", "", "https://api.axiom.technat.ch:6443")
 SHA256 = hashlib.sha256(INSTALL_SCRIPT.encode()).hexdigest()

@@ -31,7 +31,8 @@ from tests.integration.stand_ins import TOKEN, Stage
 from tests.plans.joins import AGENT
 from tests.plans.world import FreeLock
 
-pytestmark = pytest.mark.integration
+# One worker for all that watches process lists: what another one runs there is none of its business.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sshd")]
 
 CLUSTER = Cluster("axiom-test", "", "https://api.axiom.technat.ch:6443")
 KIND = "labels-on-hosts"
