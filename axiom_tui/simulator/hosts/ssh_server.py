@@ -156,8 +156,6 @@ class _Connection(threading.Thread):
             return True
 
     def _serve(self) -> None:
-        import paramiko
-
         self.host.furnish()
         transport = self._transport = _transport_class()(self.socket)
         transport.one_service_request = self.host.computer.access is Access.TAILSCALE
@@ -168,7 +166,7 @@ class _Connection(threading.Thread):
             transport.start_server(server=_door_class()(self, transport))
             while transport.is_active() and not self.stopping.is_set():
                 transport.join(_TICK)
-        except (paramiko.SSHException, EOFError, OSError):
+        except _client_gone():
             return  # the client went away, or spoke something else
         finally:
             transport.packetizer.complete_handshake()  # ends paramiko's timer
@@ -190,6 +188,14 @@ class _Connection(threading.Thread):
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.join(10)
+
+
+def _client_gone() -> tuple[type[Exception], ...]:
+    """What paramiko raises when the client closed the channel (OSError), its connection broke (EOFError), or
+    it left in the middle of new keys (SSHException)."""
+    import paramiko
+
+    return (OSError, EOFError, paramiko.SSHException)
 
 
 def _reset(connected: socket.socket, *, close: bool = True) -> None:
@@ -373,6 +379,7 @@ def _start_session(connection: _Connection, channel: Any, user: Any, command: st
         2: stdout.writer if terminal else stderr.writer,
     }
     slow, drop = host.take_fault("host-slow"), host.take_fault("host-drop")
+    client_gone = _client_gone()
     title = (f"sshd: {user.name}@notty",)
     if drop is not None:
         _later(connection, drop.delay)
@@ -387,8 +394,8 @@ def _start_session(connection: _Connection, channel: Any, user: Any, command: st
             while data := pipe.reader.read(pump, 32_768):
                 try:
                     send(data)
-                except OSError:
-                    return 1  # the client closed the channel; the command finds its pipe broken
+                except client_gone:
+                    return 1  # the command finds its pipe broken
             return 0
 
         return pump_out
@@ -408,11 +415,11 @@ def _start_session(connection: _Connection, channel: Any, user: Any, command: st
         try:
             for one in [process, *pumps]:
                 session.wait_for(lambda one=one: one.status is not None)  # type: ignore[misc]
-            with contextlib.suppress(OSError, EOFError):
+            with contextlib.suppress(*client_gone):
                 channel.send_exit_status(process.status)
         except Killed:
             pass
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(*client_gone):
             channel.close()
         return 0
 
