@@ -182,6 +182,10 @@ def test_apply_then_undo(run: Run, axiom: EmbeddedAxiom) -> None:
     code, out, said = run("undo", entry["id"], "--yes")
     assert (code, said) == (0, "")
     assert pools(axiom) == before
+    # What it does to the Services is said before its first step.
+    effect = out.partition("plan 2026")[0].partition("Effect")[2]
+    assert "minecraft/flasche: loses wall-a-3; publishes 116.203.10.1, 116.203.10.8 (was " in effect
+    assert "error: kube-system/cilium-ingress, an internal Service, becomes reachable" in effect
     _, out, _ = run("journal", "-o", "json")
     assert [item["state"] for item in json.loads(out)["items"]] == ["done", "undone"]
     code, _, said = run("undo", entry["id"], "--yes")

@@ -2,8 +2,9 @@
 
 The preview is `model.exposure.effect_of`; the outcome comes from `simulator.servicelb`. Neither knows the
 other. Random clusters, some of them with a past that left stale selectors, are observed through the ordinary
-decoding of the wire; then the labels are set node by node, the Services that the preview names are touched,
-and every Service must be served by the nodes, and published at the addresses, that were foreseen.
+decoding of the wire; then the labels are set node by node, a node may leave, the Services that the preview
+names are touched, and every Service must be served by the nodes, and published at the addresses, that were
+foreseen.
 """
 
 from __future__ import annotations
@@ -267,25 +268,36 @@ def apply(cluster: BalancedCluster, node: str, changes: Labels) -> None:
     cluster.label(node, **{keys[key]: value for key, value in changes.items()})
 
 
+def remove(cluster: BalancedCluster, node: str) -> None:
+    """The node leaves; what is no DaemonSet's on it goes with it, as by a drain."""
+    cluster.store.delete("nodes", node)
+    for pod in cluster.store.list("pods"):
+        if pod["spec"].get("nodeName") == node and not pod["metadata"].get("ownerReferences"):
+            cluster.store.delete("pods", pod["metadata"]["name"], pod["metadata"]["namespace"])
+
+
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     nodes=node_lists(),
     services=st.lists(services_made, min_size=1, max_size=4),
     past=st.lists(events, max_size=4),
     planned=st.dictionaries(st.integers(0, 4), wanted_labels, max_size=5),
+    leaving=st.sampled_from([None, None, None, 0, 1, 2, 3, 4]),
 )
 def test_the_preview_is_the_outcome(
     nodes: list[NodeMade],
     services: list[ServiceMade],
     past: list[Event],
     planned: dict[int, Labels],
+    leaving: int | None,
 ) -> None:
     changes = {f"n{index}": labels for index, labels in sorted(planned.items()) if index < len(nodes)}
+    gone = (f"n{leaving}",) if leaving is not None and leaving < len(nodes) else ()
     with BalancedCluster().running() as cluster:
         reader = Reader(cluster)
         build(cluster, nodes, services)
         live_through(cluster, past, len(nodes), len(services))
-        effect = effect_of(reader.observe(), changes, PoolPolicy())
+        effect = effect_of(reader.observe(), changes, PoolPolicy(), gone)
         before, after = (
             {
                 served.service.full_name: (
@@ -303,6 +315,9 @@ def test_the_preview_is_the_outcome(
         assert before == outcome(cluster)
         for node, labels in changes.items():
             apply(cluster, node, labels)
+            cluster.settle()
+        for node in gone:
+            remove(cluster, node)
             cluster.settle()
         note(f"before {before}, labelled {outcome(cluster)}, to be touched {effect.touched}")
         # What the plan's last step finds to be touched is what the preview says.

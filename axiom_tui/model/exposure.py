@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from axiom_tui.model.finding import Severity
@@ -138,11 +138,18 @@ def hostnames(service: Service, routes: Sequence[Route] = ()) -> tuple[str, ...]
     return tuple(dict.fromkeys(names))
 
 
-def effect_of(seen: Observation, changes: Changes, policy: PoolPolicy) -> Effect:
-    """Today against the time after the labels, and after the Services that need it were touched."""
+def effect_of(seen: Observation, changes: Changes, policy: PoolPolicy, gone: Collection[str] = ()) -> Effect:
+    """Today against the time after the labels, and after the Services that need it were touched.
+
+    ``gone`` are nodes that leave the cluster, after the labels and before the touch.
+    """
     now = balancers(seen.services, seen.daemon_sets, seen.nodes)
     before = serve(seen.nodes, now, seen.pods)
     nodes, labelled, lines = label(seen.nodes, now, stand(seen.nodes, now, lines_of(seen.pods)), changes)
+    if gone:
+        # servicelb takes no notice of a node that goes: no selector changes.
+        nodes = tuple(node for node in nodes if node.name not in gone)
+        lines = stand(nodes, labelled, lines)
     names = [item.service.full_name for item in stale(labelled, nodes)]
     synced = tuple(
         new if new.service.full_name in names else old

@@ -42,6 +42,9 @@ def undo_words(plan: Plan) -> tuple[str, ...]:
     final = [(number, step) for number, step in steps if not step.reversible]
     if not final:
         return ("all of it can be undone",)
+    notes = {step.undo_note for _, step in final}
+    if len(final) == len(steps) and len(notes) == 1 and "" not in notes:
+        return (f"none of it can be undone: {notes.pop()}",)
     words = [] if len(final) == len(steps) else ["the other steps can be undone"]
     return (
         *(f"step {number} cannot be undone: {step.undo_note or step.title}" for number, step in final),

@@ -13,7 +13,7 @@ from axiom_tui.model.labels import label_arguments, label_value_fault
 from axiom_tui.model.naming import NamingScheme, Role, natural_key
 from axiom_tui.model.node import Node
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, found_labels, labels_for, public_ips
-from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.rules import Rules
 from axiom_tui.plans import label_persist
 from axiom_tui.plans.access import Access, NodeClient
@@ -116,25 +116,25 @@ class LabelStep(Step):
             )
 
     def is_undone(self, run: Run) -> bool:
-        earlier = _earlier(run.earlier)
+        earlier = earlier_labels(run.earlier)
         if earlier is None:
             return True  # it was cut before it changed anything
-        return found_labels(self._client.get(NODES, self.node)) == earlier
+        try:
+            return found_labels(self._client.get(NODES, self.node)) == earlier
+        except AxiomError as error:
+            if error.problem.kind is not ProblemKind.MISSING:
+                raise
+        run.output(f"{self._shown} is not in the cluster any more: there is nothing to take back.")
+        return True
 
     def undo(self, run: Run) -> None:
-        earlier = _earlier(run.earlier)
+        earlier = earlier_labels(run.earlier)
         assert earlier is not None  # else it is undone already
         for _ in range(ATTEMPTS):
             run.check()
             node = self._client.get(NODES, self.node)
-            found = found_labels(node)
-            if node.uid != run.earlier["uid"] or found != self._wanted:
-                raise fail(
-                    ProblemKind.CONFLICT,
-                    f"{self._shown} was changed since by somebody else: it has {_words(found)}. "
-                    f"Undo would overwrite that.",
-                    f"To have the earlier labels back, type: {self._commands(earlier)[0]}",
-                )
+            if (objection := self.objection(node, run.earlier)) is not None:
+                raise AxiomError(objection)
             try:
                 self._patch(earlier, node.resource_version)
                 return
@@ -143,8 +143,24 @@ class LabelStep(Step):
                     raise
         raise self._restless()
 
+    def objection(self, node: Node, before: Mapping[str, Json]) -> Problem | None:
+        """Why the undo leaves the node alone, if so: somebody has changed it since. ``before`` is what the
+        step remembered."""
+        found, earlier = found_labels(node), earlier_labels(before)
+        is_ours = node.uid == before.get("uid") and found == self._wanted
+        if earlier is None or found == earlier or is_ours:
+            return None
+        how = f"it has {_words(found)}"
+        if node.uid != before.get("uid"):
+            how = f"it was registered again, and has {_words(found)}"
+        return Problem(
+            ProblemKind.CONFLICT,
+            f"{self._shown} was changed since by somebody else: {how}. Undo would overwrite that.",
+            f"To have the earlier labels back, type: {self._commands(earlier)[0]}",
+        )
+
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
-        labels = _earlier(earlier)
+        labels = earlier_labels(earlier)
         return self._commands(labels) if labels is not None else ()
 
     def _patch(self, labels: Labels, resource_version: str) -> Node:
@@ -350,7 +366,7 @@ def _premise(choice: Mapping[str, Json]) -> Premise:
     )
 
 
-def _earlier(earlier: Mapping[str, Json]) -> dict[str, str | None] | None:
+def earlier_labels(earlier: Mapping[str, Json]) -> dict[str, str | None] | None:
     """The labels as they were, or None if nothing was remembered: then nothing was changed."""
     labels = cast(Mapping[str, str | None] | None, earlier.get("labels"))
     return None if labels is None else {key: labels[key] for key in KEYS}

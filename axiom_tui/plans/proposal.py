@@ -14,18 +14,17 @@ from functools import cached_property
 from axiom_tui.clients import ssh
 from axiom_tui.clients.configured import control_api, dns_records, ssh_options, ssh_port
 from axiom_tui.clients.dns import resolve
-from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SERVICES, KubernetesClient
+from axiom_tui.clients.kubernetes import KubernetesClient
 from axiom_tui.clients.secret_sources import read_secret
 from axiom_tui.clients.ssh_values import Interaction, SshTarget
 from axiom_tui.clients.tailscale import find_local_api
 from axiom_tui.clients.tailscale_control import ControlApi
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.model.exposure import effect_of
-from axiom_tui.model.fleet import Cluster, Observation
+from axiom_tui.model.fleet import Cluster
 from axiom_tui.model.naming import fold
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.problem import AxiomError
-from axiom_tui.model.servicelb import HAS_SELECTOR_LABEL
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.model.tailnet_merge import merge
 from axiom_tui.plans import registry
@@ -41,8 +40,10 @@ from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
 from axiom_tui.plans.label_persist import Login, Persistence
 from axiom_tui.plans.lock import LeaseLock, Lock
 from axiom_tui.plans.runner import CanI, Runner
-from axiom_tui.plans.servicelb import SettleServiceLb
+from axiom_tui.plans.servicelb import SettleServiceLb, observe
 from axiom_tui.plans.step import CancelToken, Plan
+from axiom_tui.plans.undo import OF
+from axiom_tui.plans.undo_effect import with_effect
 
 
 class Reach:
@@ -245,9 +246,13 @@ def addresses_of(name: str) -> tuple[str, ...]:
 def undo(means: Means | FoundingMeans, plan_id: str) -> Proposal:
     """Take back a plan of the journal. Raises AxiomError if it cannot be."""
     journal = means.journal
-    entry = journal.load(plan_id)
-    means = _fitting(means, entry)
-    return Proposal(registry.rebuild_undo(entry, journal, means.access), means)
+    means = _fitting(means, journal.load(plan_id))
+
+    def compute() -> Plan:
+        entry = journal.load(plan_id)
+        return with_effect(registry.rebuild_undo(entry, journal, means.access), entry, means.access)
+
+    return Proposal(compute(), means, compute)
 
 
 def resume(means: Means | FoundingMeans, plan_id: str) -> Proposal:
@@ -256,6 +261,8 @@ def resume(means: Means | FoundingMeans, plan_id: str) -> Proposal:
     entry = journal.load(plan_id)
     means = _fitting(means, entry)
     plan = registry.rebuild(entry, journal, means.access)
+    if entry.kind == UNDO:
+        plan = with_effect(plan, journal.load(str(entry.choices[OF])), means.access)
     return Proposal(plan, means, resume_id=plan_id)
 
 
@@ -263,7 +270,7 @@ def _fitting(means: Means | FoundingMeans, entry: Entry) -> Means | FoundingMean
     """The first server's plan is of a cluster that no context leads to yet."""
     original = entry
     if entry.kind == UNDO:
-        original = means.journal.load(str(entry.choices.get("of", "")))
+        original = means.journal.load(str(entry.choices.get(OF, "")))
     if original.kind != FIRST_SERVER_KIND:
         return means
     cluster = Cluster(original.cluster, original.context, original.server)
@@ -281,12 +288,7 @@ def propose_labels(
 
     def compute() -> Plan:
         client, rules = means.client, means.settings.rules
-        seen = Observation(
-            nodes=client.list(NODES).items,
-            services=client.list(SERVICES).items,
-            daemon_sets=client.list(DAEMON_SETS, label_selector=HAS_SELECTOR_LABEL).items,
-            pods=client.list(PODS).items,
-        )
+        seen = observe(client)
         by_policy = pools_by_policy(seen.nodes, rules)
         chosen = list(by_policy) if names is None else [fold(name) for name in names]
         wanted = {name: by_policy.get(name, "") if pool is None else pool for name in chosen}

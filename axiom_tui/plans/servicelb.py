@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from axiom_tui.clients.kubernetes_wire import DAEMON_SETS, NODES, PODS, SERVICES, Listing, Resource
+from axiom_tui.model.fleet import Observation
 from axiom_tui.model.node import Node, Pod, Service
 from axiom_tui.model.servicelb import (
     HAS_SELECTOR_LABEL,
@@ -53,6 +54,16 @@ class ServiceClient(Protocol):
         ...
 
 
+def observe(client: ServiceClient) -> Observation:
+    """All that the effect on the Services depends on, read afresh."""
+    return Observation(
+        nodes=client.list(NODES).items,
+        services=client.list(SERVICES).items,
+        daemon_sets=client.list(DAEMON_SETS, label_selector=HAS_SELECTOR_LABEL).items,
+        pods=client.list(PODS).items,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """The cluster's load balancing at one moment."""
@@ -63,9 +74,8 @@ class Look:
 
     @classmethod
     def at(cls, client: ServiceClient) -> Look:
-        nodes = client.list(NODES).items
-        daemon_sets = client.list(DAEMON_SETS, label_selector=HAS_SELECTOR_LABEL).items
-        return cls(nodes, client.list(PODS).items, balancers(client.list(SERVICES).items, daemon_sets, nodes))
+        seen = observe(client)
+        return cls(seen.nodes, seen.pods, balancers(seen.services, seen.daemon_sets, seen.nodes))
 
     @property
     def stale(self) -> tuple[Balancer, ...]:
@@ -151,7 +161,7 @@ class SettleServiceLb(Step):
         self.run(run)
 
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
-        return ()
+        return self.commands
 
 
 def touch_line(context: str, service: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from axiom_tui.model.problem import ProblemKind, fail
-from axiom_tui.plans.entry import UNDO, Entry, StepEntry
-from axiom_tui.plans.step import Plan, Run, Step
+from axiom_tui.plans.entry import UNDO, Entry
+from axiom_tui.plans.step import Json, Plan, Run, Step
 
 #: Key in the choices of an undo: the plan that it takes back.
 OF = "of"
@@ -18,26 +18,26 @@ class UndoStep(Step):
     reversible = False
     undo_note = "apply the original plan again to have its changes back"
 
-    def __init__(self, step: Step, entry: StepEntry) -> None:
-        self._step = step
-        self._earlier = entry.earlier
+    def __init__(self, step: Step, earlier: Mapping[str, Json]) -> None:
+        self.step = step
+        self.earlier = earlier
         self.key = f"undo/{step.key}"
         self.title = f"Undo: {step.title}"
-        self.commands = step.undo_commands(entry.earlier)
+        self.commands = step.undo_commands(earlier)
         self.deadline = step.deadline
         self.interruptible = step.interruptible
 
     def is_done(self, run: Run) -> bool:
-        return self._step.is_undone(run.seen_from(self._earlier))
+        return self.step.is_undone(run.seen_from(self.earlier))
 
     def run(self, run: Run) -> None:
-        self._step.undo(run.seen_from(self._earlier))
+        self.step.undo(run.seen_from(self.earlier))
 
     def interrupt(self) -> None:
-        self._step.interrupt()
+        self.step.interrupt()
 
 
-def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Plan:
+def undo_plan(original: Plan, entry: Entry) -> Plan:
     """The plan that takes back what ``entry`` says was begun of ``original``.
 
     Steps that were found already so are left alone: this plan did not make them so. A step that began and
@@ -62,7 +62,7 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
         if found is None or step.only_looks or not (found.begun or step.settles):
             continue
         if step.reversible:
-            steps.append(UndoStep(step, found))
+            steps.append(UndoStep(step, found.earlier))
         else:
             final.append(f"cannot be undone and stays: {step.title}. {step.undo_note}".rstrip())
     return Plan(
@@ -70,7 +70,7 @@ def undo_plan(original: Plan, entry: Entry, effect: tuple[str, ...] = ()) -> Pla
         subject=f"undo: {original.subject}",
         cluster=original.cluster,
         steps=tuple(steps),
-        effect=(*effect, *final),
+        effect=tuple(final),
         rights=(*original.rights, *(right for step in original.steps for right in step.undo_rights)),
         choices={OF: entry.plan_id},
     )

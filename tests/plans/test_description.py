@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from axiom_tui.model.problem import ProblemKind, fail
-from axiom_tui.plans.description import describe, difference
+from axiom_tui.plans.description import describe, difference, undo_words
 from axiom_tui.plans.events import Outcome
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.step import Plan, Run, UnavailableStep
@@ -149,3 +149,11 @@ def test_the_transcript_is_a_script_that_does_the_same(folder: Path, tmp_path: P
     subprocess.run(["sh", "-eu"], input=script, text=True, cwd=again, check=True, timeout=30)
     for number in range(3):
         assert (again / f"{number}.txt").read_text() == f"text of {number}"
+
+
+def test_what_cannot_be_taken_back_at_all_is_said_once() -> None:
+    first, second = Act("a"), Act("b")
+    for step in (first, second):
+        step.undo_note = "what is acted is acted"
+    plan = Plan("k", "s", CLUSTER, (first, second))
+    assert undo_words(plan) == ("none of it can be undone: what is acted is acted",)

@@ -184,6 +184,7 @@ async def test_from_all_findings_to_their_end_and_back(axiom: EmbeddedAxiom) -> 
         await screen.press("u")
         await stage(screen, "plan")
         await screen.sees(f"Undo: {ALL}")
+        assert "minecraft/flasche: loses wall-a-3; publishes 116.203.10.1" in screen.page("plan")
         await apply(screen)
         await screen.sees("✓ Done.")
         assert pools(axiom) == before

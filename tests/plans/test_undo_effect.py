@@ -1,0 +1,205 @@
+"""What an undo says that it does to the Services, and what it then does, on an embedded Axiom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axiom_tui.model.exposure import ServiceEffect, describe, today
+from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
+from axiom_tui.model.problem import AxiomError
+from axiom_tui.model.servicelb import Served
+from axiom_tui.plans.events import Event, Outcome, Output, StepFinished, StepState
+from axiom_tui.plans.proposal import propose_labels, resume, undo
+from axiom_tui.plans.servicelb import observe
+from axiom_tui.plans.step import CancelToken, Plan
+from tests.plans.embedded import Embedded, embedded
+
+INGRESS = "kube-system/cilium-ingress"
+
+Picture = dict[str, tuple[frozenset[str], tuple[str, ...]]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Embedded]:
+    with embedded(tmp_path) as running:
+        yield running
+
+
+def served(world: Embedded) -> dict[str, Served]:
+    return {item.service.full_name: item for item in today(observe(world.means.client))}
+
+
+def picture(found: dict[str, Served]) -> Picture:
+    return {name: (frozenset(item.nodes), item.addresses) for name, item in found.items()}
+
+
+def applied(world: Embedded, *names: str, pool: str | None = None) -> str:
+    """Apply labels; gives the plan's id."""
+    result = world.run(propose_labels(world.means, names or None, pool))
+    assert result.outcome is Outcome.DONE, result.problem
+    return result.plan_id
+
+
+def label(world: Embedded, name: str, enable: str | None, pool: str | None) -> None:
+    """Somebody else sets both labels; None removes one."""
+
+    def change(item: dict[str, Any]) -> None:
+        for key, value in ((ENABLE_LABEL, enable), (POOL_LABEL, pool)):
+            item["metadata"]["labels"].pop(key, None)
+            if value is not None:
+                item["metadata"]["labels"][key] = value
+
+    world.axiom.store.mutate("nodes", name, change)
+
+
+def unlabel_all(world: Embedded) -> None:
+    for item in world.axiom.store.list("nodes"):
+        label(world, item["metadata"]["name"], None, None)
+    world.axiom.servicelb.settle()
+
+
+def said(plan: Plan) -> list[str]:
+    """The lines about Services, without the words of warning."""
+    return [line for line in plan.effect if not line.startswith(("error:", "warning:"))]
+
+
+def foreseen(before: dict[str, Served], after: dict[str, Served]) -> list[str]:
+    return [describe(ServiceEffect(old, after[name])) for name, old in before.items()]
+
+
+def test_an_undo_says_its_effect_and_has_it(world: Embedded) -> None:
+    before = served(world)
+    plan_id = applied(world)
+    between = served(world)
+    assert picture(before) != picture(between)
+    proposal = undo(world.means, plan_id)
+    assert proposal.plan.effect[0] == (
+        f"error: {INGRESS}, an internal Service, becomes reachable on a public address: 116.203.10.3."
+    )
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    after = served(world)
+    assert sorted(said(proposal.plan)) == sorted(foreseen(between, after))
+    # Silent WALL-A-7 gets its label again, but no new pod.
+    assert sorted(said(proposal.plan)) != sorted(foreseen(between, before))
+    assert {name: item.addresses for name, item in after.items()} == {
+        name: item.addresses for name, item in before.items()
+    }
+
+
+def test_the_undo_of_the_first_label_says_what_it_touches(world: Embedded) -> None:
+    unlabel_all(world)
+    plan_id = applied(world, "wall-a-4", pool="internal")
+    proposal = undo(world.means, plan_id)
+    assert any("This removes the last load-balancer label" in line for line in proposal.plan.effect)
+    settle = proposal.plan.steps[-1]
+    assert settle.key == "undo/servicelb"
+    assert any(
+        f"annotate service -n kube-system {INGRESS.partition('/')[2]}" in line for line in settle.commands
+    )
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    touched = {line.split()[1].rstrip(":") for line in world.said if line.startswith("touching ")}
+    assert len(settle.commands) == len(touched)
+
+
+def test_a_world_that_changed_since_is_shown_and_nothing_runs(world: Embedded) -> None:
+    plan_id = applied(world, "wall-a-3")
+    proposal = undo(world.means, plan_id)
+    label(world, "wall-a-2", None, None)
+    world.axiom.servicelb.settle()
+    result = world.run(proposal)
+    assert result.outcome is Outcome.CHANGED
+    assert not result.journalled
+
+
+def test_a_node_that_somebody_changed_since_stops_it_and_is_said_before(world: Embedded) -> None:
+    before = served(world)
+    plan_id = applied(world, "wall-a-3", "wall-a-4")
+    label(world, "wall-a-3", "true", "theirs")
+    world.axiom.servicelb.settle()
+    between = served(world)
+    proposal = undo(world.means, plan_id)
+    error = proposal.plan.effect[0]
+    assert error.startswith(
+        "error: The undo will stop: WALL-A-3 was changed since by somebody else: it has enablelb=true, "
+        "lbpool=theirs."
+    )
+    assert "kubectl --context axiom-demo label node wall-a-3" in error
+    # What is foreseen is WALL-A-4 alone, and so it is.
+    result = world.run(proposal)
+    assert result.outcome is Outcome.CHANGED
+    world.axiom.servicelb.settle()
+    after = served(world)
+    assert sorted(said(proposal.plan)) == sorted(foreseen(between, after))
+    # As it was said: labelled by hand, the same undo goes through.
+    label(world, "wall-a-3", "true", "internal")
+    world.axiom.servicelb.settle()
+    rest = undo(world.means, plan_id)
+    assert not any("will stop" in line for line in rest.plan.effect)
+    assert world.run(rest).outcome is Outcome.DONE
+    assert picture(served(world)) == picture(before)
+
+
+def test_a_node_that_is_gone_is_nothing_to_take_back(world: Embedded) -> None:
+    plan_id = applied(world)
+    world.axiom.store.delete("nodes", "wall-a-4")
+    world.axiom.servicelb.settle()
+    between = served(world)
+    proposal = undo(world.means, plan_id)
+    results: list[StepFinished] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepFinished):
+            results.append(event)
+        if isinstance(event, Output):
+            world.said.append(event.line)
+
+    result = proposal.run(tell)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert sorted(said(proposal.plan)) == sorted(foreseen(between, served(world)))
+    states = {step.key: step.state for step in result.steps}
+    assert states["undo/label/wall-a-4"] is StepState.ALREADY
+    assert states["undo/label/wall-a-3"] is StepState.DONE
+    assert "WALL-A-4 is not in the cluster any more: there is nothing to take back." in world.said
+
+
+def test_an_undo_that_was_cut_says_what_is_left(world: Embedded) -> None:
+    before = served(world)
+    plan_id = applied(world, "wall-a-3", "wall-a-4")
+    proposal = undo(world.means, plan_id)
+    cancel = CancelToken()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepFinished):
+            cancel.cancel()
+
+    result = proposal.run(tell, cancel)
+    assert result.outcome is Outcome.CANCELLED
+    world.axiom.servicelb.settle()
+    between = served(world)
+    rest = resume(world.means, result.plan_id)
+    assert sorted(said(rest.plan)) == sorted(foreseen(between, before))
+    assert world.run(rest).outcome is Outcome.DONE
+    assert picture(served(world)) == picture(before)
+    with pytest.raises(AxiomError, match="it is undone already"):
+        undo(world.means, plan_id)
+
+
+def test_the_undo_of_a_join_says_what_the_services_lose(world: Embedded) -> None:
+    before = served(world)
+    joined = world.run(world.propose())
+    assert joined.outcome is Outcome.DONE, joined.problem
+    between = served(world)
+    assert picture(between) != picture(before)
+    proposal = undo(world.means, joined.plan_id)
+    lines = [line for line in said(proposal.plan) if line.partition(":")[0] in between]
+    assert sorted(lines) == sorted(foreseen(between, before))
+    assert any("loses wall-a-10" in line for line in lines)
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert picture(served(world)) == picture(before)
