@@ -54,13 +54,14 @@ NODE_COLUMNS = (
     Column("AGE", cells.node_age, changing=True),
     Column("VERDICT", lambda row, now: cells.verdict(row)),
 )
+_NODE_CELLS = tuple(column.cell for column in NODE_COLUMNS)
 #: A direct path falls idle when nothing is sent, and comes back with the next ping.
 _HEALTHY = frozenset({PathKind.DIRECT, PathKind.IDLE, PathKind.SELF})
 FINDING_TITLES = ("SEVERITY", "SUBJECT", "SINCE", "FINDING", "REMEDY")
 
 
 def node_cells(row: Row, now: datetime) -> tuple[Cell, ...]:
-    return tuple(column.cell(row, now) for column in NODE_COLUMNS)
+    return tuple([cell(row, now) for cell in _NODE_CELLS])
 
 
 def node_news(row: Row, now: datetime) -> tuple[object, ...]:
@@ -84,6 +85,7 @@ class Table:
     def __init__(self, titles: Sequence[str], lines: Sequence[Sequence[Cell]], *, color: bool) -> None:
         columns = zip(titles, *([cell.text for cell in line] for line in lines), strict=True)
         self._widths = [max(map(len, column)) for column in columns]
+        self._pattern = GAP.join(f"%-{width}s" for width in self._widths)
         self._titles, self._lines, self._color = titles, lines, color
 
     def render(self) -> str:
@@ -93,12 +95,11 @@ class Table:
 
     def line(self, line: Iterable[Cell]) -> str:
         """One line with its end; text from outside cannot steer the terminal."""
-        cells_and_widths = zip(line, self._widths, strict=True)
         if not self._color:
-            text = GAP.join([cell.text.ljust(width) for cell, width in cells_and_widths])
-            return printable(text).rstrip() + "\n"
+            return printable(self._pattern % tuple([cell.text for cell in line])).rstrip() + "\n"
         parts = [
-            self._painted(printable(cell.text).ljust(width), cell.style) for cell, width in cells_and_widths
+            self._painted(printable(cell.text).ljust(width), cell.style)
+            for cell, width in zip(line, self._widths, strict=True)
         ]
         return GAP.join(parts).rstrip() + "\n"
 

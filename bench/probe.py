@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from msgspec import structs
 from textual.drivers.linux_driver import LinuxDriver
 
 from axiom_tui.app import AxiomApp, FleetSeen
@@ -87,7 +88,7 @@ class ProbedApp(AxiomApp):
         written, used = CountingDriver.written, time.process_time()
         if verdict:
             rows = list(self.fleet.rows)
-            rows[5] = replace(rows[5], verdict=verdict)
+            rows[5] = structs.replace(rows[5], verdict=verdict)
             self.post_message(FleetSeen(self._session_number, replace(self.fleet, rows=tuple(rows))))
         await self._settle()
         return time.process_time() - used, CountingDriver.written - written

@@ -10,6 +10,7 @@ import functools
 import ipaddress
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def send(
     Redirects are not followed, so that credentials go nowhere else; certificates are always verified. Raises
     `AxiomError` (REFUSED, UNRESOLVED, UNREACHABLE, TIMED_OUT, UNTRUSTED, GARBLED, MISCONFIGURED).
     """
+    _forgo_the_program_of_httpx()
     import httpx
 
     for name, value in (headers or {}).items():
@@ -103,6 +105,14 @@ def send(
         raise timed_out(what, deadline) from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         raise _on_the_way(error, what, url) from error
+
+
+def _forgo_the_program_of_httpx() -> None:
+    """Its own command line program (click, rich, pygments) is most of its import, and nobody runs it here.
+
+    A module that is None in `sys.modules` cannot be imported; httpx then does as it does without click.
+    """
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 
 def excerpt(text: str | bytes) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import msgspec
+
 from axiom_tui.model.finding import Finding, Severity, Wizard
 from axiom_tui.model.naming import Role
 from axiom_tui.model.node import Node, NodeUsage, is_tailnet_ip
@@ -27,9 +29,8 @@ PRESSURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One row before its findings: what the row rules look at."""
+class Subject(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One row before its findings: what the row rules look at. There is one for each row of each join."""
 
     key: str
     name: str
@@ -60,6 +61,8 @@ RowRule = Callable[[Subject, Context], Iterable[Finding]]
 def row_findings(subject: Subject, context: Context) -> tuple[Finding, ...]:
     """All findings of one row, worst first."""
     found = [finding for rule in ROW_RULES for finding in rule(subject, context)]
+    if not found:
+        return ()
     found.sort(key=lambda finding: -finding.severity)
     return tuple(replace(finding, name=subject.name) for finding in found)
 
@@ -234,7 +237,7 @@ def _unapproved(subject: Subject, context: Context) -> Iterator[Finding]:
 
 def _node_ip(subject: Subject, context: Context) -> Iterator[Finding]:
     node = subject.node
-    if node is None or any(is_tailnet_ip(ip) for ip in node.internal_ips):
+    if node is None or any(map(is_tailnet_ip, node.internal_ips)):
         return
     has = f"is {', '.join(node.internal_ips)}" if node.internal_ips else "is not published"
     yield Finding(

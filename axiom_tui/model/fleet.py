@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from axiom_tui.model.finding import Finding
 from axiom_tui.model.naming import Role
 from axiom_tui.model.node import DaemonSet, Node, NodeUsage, Pod, PriorityClass, Route, Service
@@ -77,8 +79,7 @@ class Observation:
     version: str = ""  # gitVersion of the API server, "" until it answered
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of the fleet: a node joined with its tailnet device.
 
     ``key`` is the node's name, or ``device:<id>`` for a device that is no node. ``recheck_at`` is when

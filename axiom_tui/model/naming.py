@@ -15,6 +15,7 @@ from functools import lru_cache
 #: RFC 1123 label, as Kubernetes demands of a node name part; the whole name may hold dots.
 _RFC1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MAX_HOST_NAME = 63
+_PARTS = re.compile(r"[0-9]+|[^0-9]+")
 
 
 class Role(StrEnum):
@@ -60,14 +61,13 @@ class NamingScheme:
         return f"{self.prefix(role)}{max(numbers, default=0) + 1}"
 
     def _match(self, name: str) -> tuple[Role, int] | None:
-        return _match(self, name)
+        return _match(self.server_prefix, self.agent_prefix, name)
 
 
 @lru_cache(maxsize=32768)  # asked for every node at every join
-def _match(scheme: NamingScheme, name: str) -> tuple[Role, int] | None:
+def _match(server_prefix: str, agent_prefix: str, name: str) -> tuple[Role, int] | None:
     folded = fold(name)
-    for role in Role:
-        prefix = scheme.prefix(role).lower()
+    for role, prefix in ((Role.SERVER, server_prefix.lower()), (Role.AGENT, agent_prefix.lower())):
         digits = folded[len(prefix) :]
         if folded.startswith(prefix) and digits.isascii() and digits.isdigit():
             # Leading zeros would make two spellings of one number.
@@ -87,9 +87,12 @@ def host_name_fault(name: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=32768)  # asked for every node by each system that lists it, and for its row
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts ``wall-a-2`` before ``wall-a-10``."""
     return tuple(
-        (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
-        for part in re.findall(r"[0-9]+|[^0-9]+", name.lower())
+        [
+            (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
+            for part in _PARTS.findall(name.lower())
+        ]
     )

@@ -8,6 +8,7 @@ no cycle, and the garbage collector would stop the screen for as long as it look
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import datetime
 from functools import lru_cache
 
@@ -17,6 +18,9 @@ import msgspec
 TAILNET_V4 = ipaddress.ip_network("100.64.0.0/10")
 #: Tailscale's ULA range.
 TAILNET_V6 = ipaddress.ip_network("fd7a:115c:a1e0::/48")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+#: An address of `TAILNET_V4` as it is written.
+_TAILNET_V4 = re.compile(rf"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.{_OCTET}\.{_OCTET}")
 
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 ETCD_LABEL = "node-role.kubernetes.io/etcd"
@@ -82,7 +86,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     memory: int = 0
 
     def condition(self, kind: str) -> Condition | None:
-        return next((item for item in self.conditions if item.type == kind), None)
+        for item in self.conditions:
+            if item.type == kind:
+                return item
+        return None
 
     @property
     def is_ready(self) -> bool:
@@ -215,6 +222,8 @@ def is_public_ip(text: str) -> bool:
 
 @lru_cache(maxsize=32768)  # asked for every node at every join
 def _kind(text: str) -> str:
+    if _TAILNET_V4.fullmatch(text):
+        return "tailnet"  # most are, and `ipaddress` takes its time
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

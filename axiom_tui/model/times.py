@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_DAY = 86400  # seconds
 
 
 def clock(when: datetime, now: datetime) -> str:
@@ -23,13 +23,12 @@ def clock(when: datetime, now: datetime) -> str:
 def span(length: timedelta) -> str:
     """One unit, rounded down: ``12s``, ``4m``, ``3h``, ``212d``; a negative length counts as ``0s``."""
     seconds = max(0, int(length.total_seconds()))
-    for unit, size in _UNITS:
-        if seconds >= size:
-            # Two units of hours read badly: 47 h is "47h", not "1d", until two full days are over.
-            if unit == "d" and seconds < 2 * size:
-                continue
-            return f"{seconds // size}{unit}"
-    return "0s"
+    # "1d" would hide nearly a whole day: 47 h is "47h" until two full days are over.
+    if seconds >= 2 * _DAY:
+        return f"{seconds // _DAY}d"
+    if seconds >= 3600:
+        return f"{seconds // 3600}h"
+    return f"{seconds // 60}m" if seconds >= 60 else f"{seconds}s"
 
 
 def age(since: datetime | None, now: datetime) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from hypothesis import given
+from hypothesis import strategies as st
 
 from axiom_tui.model.naming import Role
-from axiom_tui.model.node import Node, is_public_ip, is_tailnet_ip
+from axiom_tui.model.node import TAILNET_V4, Node, is_public_ip, is_tailnet_ip
 from axiom_tui.model.pools import (
     ENABLE_LABEL,
     POOL_LABEL,
@@ -47,6 +50,28 @@ def test_a_node_serves_a_pool_only_when_enabled(node: Node) -> None:
     assert pool == (node.labels.get(POOL_LABEL, "") if enabled else "")
     if pool:
         assert found_labels(node) == labels_for(pool)
+
+
+_octets = st.sampled_from([*map(str, range(258)), "064", "00", "", " 1", "1 ", "+1", "1_0", "٣", "0x1"])
+
+
+@given(st.one_of(st.just("100"), _octets), _octets, _octets, _octets, st.sampled_from(["", ".", "\n", "/32"]))
+def test_a_tailnet_address_is_what_ipaddress_takes_for_one(
+    one: str, two: str, three: str, four: str, rest: str
+) -> None:
+    text = f"{one}.{two}.{three}.{four}{rest}"
+    try:
+        wanted = IPv4Address(text) in TAILNET_V4
+    except ValueError:
+        wanted = False
+    assert is_tailnet_ip(text) is wanted
+
+
+@given(st.integers(0, 2**22 - 1))
+def test_every_address_of_the_range_is_one_of_the_tailnet(number: int) -> None:
+    address = str(TAILNET_V4[number])
+    assert is_tailnet_ip(address)
+    assert not is_public_ip(address)
 
 
 def test_addresses() -> None:
