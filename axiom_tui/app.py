@@ -291,16 +291,18 @@ class AxiomApp(App[int]):
         marks = self.marks()
         self.messages.extend(f"{now():%H:%M:%S}  {line}" for line in headline.turns(self.fleet, fleet))
         self.fleet = fleet
-        for screen in self.screen_stack:
-            if isinstance(screen, FleetScreen):
-                screen.refresh_fleet()
-                if marks != self.marks():
-                    screen.query_one(KeyBar).refresh()
+        for screen in self._fleet_screens():
+            screen.refresh_fleet()
+            if marks != self.marks():
+                screen.query_one(KeyBar).refresh()
 
     def _tick(self) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, FleetScreen) and screen.is_mounted:
-                screen.tick()
+        for screen in self._fleet_screens():
+            screen.tick()
+
+    def _fleet_screens(self) -> list[FleetScreen]:
+        """The main screens on the stack that are whole; the others read the fleet when they are mounted."""
+        return [screen for screen in self.screen_stack if isinstance(screen, FleetScreen) and screen.is_whole]
 
     def marks(self) -> tuple[str, ...]:
         """What must not be overlooked."""

@@ -239,6 +239,12 @@ class FleetScreen(Screen[None]):
         app: AxiomApp = self.app  # type: ignore[assignment]
         return app.fleet
 
+    @property
+    def is_whole(self) -> bool:
+        """Composed, and not being taken apart: while the program ends, screens lose their widgets one by one,
+        and timers and messages still come."""
+        return self.is_mounted and self.app.is_running
+
     def on_mount(self) -> None:
         self.query_one(TroubleLine).display = False
         self.refresh_fleet()
@@ -248,8 +254,8 @@ class FleetScreen(Screen[None]):
 
     def refresh_fleet(self) -> None:
         """The fleet changed, or time passed."""
-        if not self.is_mounted or not self.query(FrameHeader):
-            return  # not composed yet, or on its way out
+        if not self.is_whole:
+            return
         fleet = self.fleet
         self.query_one(FrameHeader).show(fleet)
         self.query_one(TroubleLine).show(headline.troubles(fleet, now()))
@@ -257,8 +263,6 @@ class FleetScreen(Screen[None]):
 
     def tick(self) -> None:
         """Time passed: ages move, though nothing else changed."""
-        if not self.query(FrameHeader):
-            return  # not composed yet, or on its way out
         self.query_one(FrameHeader).show(self.fleet)
         self.query_one(TroubleLine).show(headline.troubles(self.fleet, now()))
 

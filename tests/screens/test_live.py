@@ -13,14 +13,16 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from textual.widget import Widget
 from textual.widgets import Input
 
-from axiom_tui.app import NOT_IN_HELP, Answered, Failed, FleetSeen
+from axiom_tui.app import NOT_IN_HELP, Answered, AxiomApp, Failed, FleetSeen
 from axiom_tui.config import load
 from axiom_tui.fleet import kubernetes as kubernetes_source
 from axiom_tui.fleet import source as source_module
@@ -31,6 +33,7 @@ from axiom_tui.simulator.axiom import EmbeddedAxiom
 from screens.dialogs import TextScreen
 from screens.frame import TABS
 from screens.help import HelpScreen
+from screens.nodes import NodesScreen
 from tests.screens.live import DEADLINE, Screen, impatient, running
 
 NODES = ("M-O-1", "M-O-2", "M-O-3", *(f"WALL-A-{number}" for number in (1, 2, 3, 4, 5, 7, 8, 9)))
@@ -688,6 +691,26 @@ async def test_quitting_does_not_wait_for_what_hangs(axiom: EmbeddedAxiom) -> No
         await screen.until(lambda: screen.app.return_code == 0, "for the end")
         deadline = load(axiom.settings).settings.kubernetes.read_timeout.total_seconds()
         assert time.monotonic() - began < deadline
+
+
+async def test_a_timer_that_fires_while_the_screens_are_taken_apart_disturbs_nothing(
+    axiom: EmbeddedAxiom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual ends a screen widget by widget, and the program's clock goes on meanwhile."""
+    fired: list[str] = []
+    taken_apart = AxiomApp._prune
+
+    async def taken_apart_in_between(app: AxiomApp, *nodes: Widget, **options: Any) -> None:
+        await taken_apart(app, *nodes, **options)
+        if isinstance(app.screen, NodesScreen) and not app.screen.children:
+            app._tick()
+            app._take(replace(app.fleet, rows=()))
+            fired.append("tick")
+
+    async with running(axiom.settings) as screen:
+        await at_home(screen)
+        monkeypatch.setattr(AxiomApp, "_prune", taken_apart_in_between)
+    assert fired == ["tick"]
 
 
 class Terminal:
