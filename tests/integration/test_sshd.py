@@ -494,7 +494,14 @@ def test_a_host_that_stands_still_is_noticed(
     before = set(sshd.children(server.pid))
     with connect(target(server), replace(options, keepalive=0.3)) as connected:
         (session,) = set(sshd.children(server.pid)) - before
-        future = pool.submit(connected.run, "sleep 11060", deadline=600)
+        began = threading.Event()  # from then on sshd starts no more processes for this session
+        future = pool.submit(
+            connected.run,
+            "echo begun; exec sleep 11060",
+            deadline=600,
+            on_output=lambda stream, line: began.set(),
+        )
+        assert began.wait(60)
         processes = [session, *sshd.descendants(session)]
         for process in processes:
             os.kill(process, signal.SIGSTOP)
