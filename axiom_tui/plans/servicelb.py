@@ -8,6 +8,7 @@ computed from the cluster as it is, so that the same step settles a plan, its re
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Protocol, TypeVar
 from axiom_tui.clients.kubernetes_wire import DAEMON_SETS, NODES, PODS, SERVICES, Listing, Resource
 from axiom_tui.model.fleet import Observation
 from axiom_tui.model.node import Node, Pod, Service
+from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.servicelb import (
     HAS_SELECTOR_LABEL,
     SERVICE_NAME_LABEL,
@@ -34,6 +36,14 @@ T = TypeVar("T")
 TOUCHED_ANNOTATION = "axiom-tui.technat.ch/touched"
 #: K3s needs seconds; a node that has to pull the image of svclb first needs a minute.
 SETTLED_WITHIN = 120.0
+#: K3s takes a moment to notice labels by itself. A touch that comes before that may be lost, hence again.
+NOTICED_WITHIN = 1.0
+TOUCHED_AGAIN_AFTER = 30.0
+REMEDY = (
+    "The labels are set, and stay so. Look at the events of the Services and at "
+    f"`kubectl get daemonset -A -l {HAS_SELECTOR_LABEL}`; restarting k3s on a server syncs all of them. "
+    "Then resume this plan from the journal."
+)
 
 
 class ServiceClient(Protocol):
@@ -98,7 +108,6 @@ class SettleServiceLb(Step):
 
     key = "servicelb"
     title = "Let K3s' load balancer follow the labels, and prove that it did"
-    deadline = SETTLED_WITHIN + 30.0
     interruptible = True
     settles = True
     rights = (
@@ -109,9 +118,17 @@ class SettleServiceLb(Step):
         Right("patch", "services"),
     )
 
-    def __init__(self, client: ServiceClient, context: str = "", expected: Sequence[str] = ()) -> None:
-        """``expected``: the Services (namespace/name) that are foreseen to need a touch."""
+    def __init__(
+        self,
+        client: ServiceClient,
+        context: str = "",
+        expected: Sequence[str] = (),
+        within: float = SETTLED_WITHIN,
+    ) -> None:
+        """``expected``: the Services (namespace/name) that are foreseen to need a touch. ``within`` in s."""
         self._client = client
+        self._within = within
+        self.deadline = within + 30.0
         self.commands = tuple(touch_line(context, name) for name in expected)
 
     def is_done(self, run: Run) -> bool:
@@ -119,17 +136,17 @@ class SettleServiceLb(Step):
 
     def run(self, run: Run) -> None:
         run.remember({})
-        touched: set[str] = set()
+        due: dict[str, float] = {}  # when a stale Service is touched (again), by time.monotonic
         said: tuple[str, ...] = ()
 
         def is_settled() -> bool:
             nonlocal said
             look = Look.at(self._client)
             for item in look.stale:
-                name = item.service.full_name
-                if name in touched:
-                    continue  # once is enough; K3s needs a moment
-                touched.add(name)
+                name, now = item.service.full_name, time.monotonic()
+                if now < due.setdefault(name, now + NOTICED_WITHIN):
+                    continue
+                due[name] = now + TOUCHED_AGAIN_AFTER
                 run.output(f"touching {name}: its selector is {_words(item.selector)}")
                 stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 self._client.patch_service_labels(
@@ -146,13 +163,13 @@ class SettleServiceLb(Step):
                     run.output(line)
             return not unsettled
 
-        run.wait_for(
-            "servicelb to follow the labels",
-            is_settled,
-            SETTLED_WITHIN,
-            remedy=f"Look at `kubectl get daemonset -A -l {HAS_SELECTOR_LABEL}` and at the events of the "
-            "Services; restarting k3s on a server syncs all of them. The labels are set.",
-        )
+        try:
+            run.wait_for("servicelb to follow the labels", is_settled, self._within, remedy=REMEDY)
+        except AxiomError as error:
+            if error.problem.kind is not ProblemKind.TIMED_OUT or not said:
+                raise
+            sentence = f"{error.problem.sentence} Still so: {'; '.join(said)}."
+            raise fail(ProblemKind.TIMED_OUT, sentence, error.problem.remedy) from error
 
     def is_undone(self, run: Run) -> bool:
         return self.is_done(run)
