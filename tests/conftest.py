@@ -39,7 +39,7 @@ os.environ["TZ"] = "Europe/Zurich"
 os.environ["LC_ALL"] = "C.UTF-8"
 time.tzset()
 
-# A shell that runs the tests in the background has them, and all they start, ignore the ctrl+c that some test.
+# A shell that runs the tests in the background has them, and all they start, ignore ctrl+c; some test it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A deadline per example would measure the machine; in CI the same examples are taken every time.
