@@ -61,6 +61,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderView:
+    """The public IPv4 of the host as its provider's metadata service names it.
+
+    ``name`` is how the provider shows itself in the host's DMI, "" for none that could be asked.
+    ``error`` says why there is no answer; without it an empty ``address`` means that the provider names none.
+    """
+
+    name: str = ""
+    address: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerPath:
     """How the host reaches a server over the tailnet; ``milliseconds`` None: no answer."""
 
@@ -134,7 +147,7 @@ class HostFacts:
     volumes: tuple[Volume, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     default_routes: tuple[str, ...] = ()  # devices
-    metadata_address: str = ""  # the public IPv4 that the provider names
+    provider: ProviderView = field(default_factory=ProviderView)
     listeners: tuple[Listener, ...] = ()
     ufw: str = ""  # active, inactive, "" = not there
     firewalld: str = ""
@@ -162,12 +175,23 @@ class HostFacts:
         return ARCHITECTURES.get(self.machine, self.machine)
 
     @property
-    def public_addresses(self) -> tuple[str, ...]:
-        """Global addresses on the host's own interfaces, IPv4 first, then what only its provider knows."""
+    def own_public_addresses(self) -> tuple[str, ...]:
+        """Global addresses on the host's own interfaces, IPv4 first."""
         own = [ip for interface in self.interfaces for ip in interface.addresses if is_public_ip(ip)]
-        if self.metadata_address and is_public_ip(self.metadata_address):
-            own.append(self.metadata_address)
         return tuple(sorted(dict.fromkeys(own), key=lambda ip: ":" in ip))
+
+    @property
+    def public_addresses(self) -> tuple[str, ...]:
+        """Global addresses of the host, by its own view and by its provider's, IPv4 first."""
+        named = (self.provider.address,) if self.provider.address else ()
+        return tuple(sorted(dict.fromkeys((*self.own_public_addresses, *named)), key=lambda ip: ":" in ip))
+
+    @property
+    def proposed_public_address(self) -> str:
+        """The public IPv4 to publish, "" for none: what the provider names, since it brings the packets
+        here; else the host's own. The cluster is IPv4 alone (node-ip is the tailnet's IPv4)."""
+        own = next((ip for ip in self.own_public_addresses if ":" not in ip), "")
+        return self.provider.address or own
 
     @property
     def tailnet_ip(self) -> str:

@@ -20,14 +20,18 @@ from axiom_tui.model.host import (
     Interface,
     K3sState,
     Listener,
+    ProviderView,
     ServerPath,
     TailscaleState,
     Volume,
 )
+from axiom_tui.model.node import is_public_ip
 from axiom_tui.model.tailnet import PathKind
 
 BEGIN = "@@axiom-tui-begin"
 END = "@@axiom-tui-end"
+#: Beginning of the name of the section with a provider's view; its own name follows.
+PROVIDER = "provider:"
 
 _UNITS = ("ufw", "firewalld", "tailscaled", "k3s", "k3s-agent")
 _SYSCTLS = {
@@ -97,7 +101,7 @@ def decode_facts(output: bytes) -> HostFacts:
         volumes=_volumes(section("df"), section("df-inodes")),
         interfaces=_interfaces(section("addresses"), section("links")),
         default_routes=_route_devices(section("routes")) + _route_devices(section("routes6")),
-        metadata_address=_an_address(section("metadata")),
+        provider=_provider(found),
         listeners=_listeners(section("listeners")),
         ufw=_ufw(_assignments(content("/etc/ufw/ufw.conf").text)),
         firewalld=units.get("firewalld", "") if units.get("firewalld") == "active" else "",
@@ -281,9 +285,21 @@ def _listeners(section: Section) -> tuple[Listener, ...]:
     return tuple(found)
 
 
-def _an_address(section: Section) -> str:
-    """What a metadata service names, if it is an address and no error page."""
-    return section.first if section.ok and re.fullmatch(r"[0-9a-f.:]{3,45}", section.first) else ""
+def _provider(found: Mapping[str, Section]) -> ProviderView:
+    """The section's name says who was asked; believed is only a public IPv4, or nothing at all."""
+    for title, section in found.items():
+        name = title.removeprefix(PROVIDER)
+        if title == name or not name:
+            continue
+        answer = _answer(section)
+        if answer.error or section.status == -1:
+            return ProviderView(name, error=answer.error or "the question was cut")
+        if answer.status != 200:
+            return ProviderView(name, error=f"HTTP status {answer.status}" if answer.status else "no answer")
+        if answer.body and not ("." in answer.body and is_public_ip(answer.body)):
+            return ProviderView(name, error="what it answers is no public IPv4 address")
+        return ProviderView(name, answer.body)
+    return ProviderView()
 
 
 def _answer(section: Section, here: datetime | None = None) -> Answer:
@@ -309,7 +325,7 @@ def _curl_error(text: str, status: int) -> str:
     if status == 127:
         return "there is no curl"
     said = re.search(r"(?m)^curl: \([0-9]+\) (.{1,200})$", text)
-    return said[1].strip() if said else f"curl ended with status {status}"
+    return said[1].strip() if said else f"the request ended with status {status}"
 
 
 def _http_date(text: str) -> datetime | None:

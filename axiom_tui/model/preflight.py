@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from axiom_tui.model import preflight_cluster, preflight_host, preflight_servers, preflight_tailnet
+from axiom_tui.model import (
+    preflight_address,
+    preflight_cluster,
+    preflight_host,
+    preflight_servers,
+    preflight_tailnet,
+)
 from axiom_tui.model.checks import Check
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import Role
@@ -54,7 +60,7 @@ RULES: tuple[Rule, ...] = (
     Rule("firewall", preflight_host.firewall),
     Rule("ports", preflight_host.ports),
     Rule("mtu", preflight_host.mtu),
-    Rule("public-address", preflight_host.public_address),
+    Rule("public-address", preflight_address.public_address),
     Rule("name", preflight_cluster.name),
     Rule("name-free", preflight_cluster.name_free, needs_cluster=True),
     Rule("tailscale", preflight_tailnet.tailscale),

@@ -12,7 +12,6 @@ from datetime import timedelta
 from axiom_tui.model.checks import Check
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import Role
-from axiom_tui.model.node import is_public_ip, is_tailnet_ip
 from axiom_tui.model.preflight_context import JoinContext, failed, passed, warned
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -284,31 +283,6 @@ def mtu(facts: HostFacts, context: JoinContext) -> Check:
             "Raise it if the provider allows, else expect a slow tailnet on this node.",
         )
     return passed("mtu", f"The MTU to the internet is {smallest}, enough for Tailscale's 1280.")
-
-
-def public_address(facts: HostFacts, context: JoinContext) -> Check:
-    chosen, found = context.public_address, facts.public_addresses
-    if not chosen:
-        if found and context.role is Role.AGENT:
-            return warned(
-                "public-address",
-                f"The host has {', '.join(found)}, but joins without a public address: it will be internal.",
-                "Choose it as public address, if Services shall be reachable there.",
-            )
-        return passed("public-address", "The node joins without a public address.")
-    if is_tailnet_ip(chosen) or not is_public_ip(chosen):
-        return failed(
-            "public-address",
-            f"{chosen} is no public address.",
-            "Choose one that the internet reaches, or none.",
-        )
-    if chosen in found:
-        return passed("public-address", f"The public address {chosen} is the host's.")
-    return warned(
-        "public-address",
-        f"{chosen} is on no interface of the host, and its provider does not name it.",
-        "Make sure that it leads here (NAT); K3s will publish it.",
-    )
 
 
 def _taken(facts: HostFacts, wanted: tuple[tuple[str, int], ...]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from axiom_tui.model.host import HostFacts
-from axiom_tui.model.host_decoder import BEGIN, END, decode_facts
+from axiom_tui.model.host_decoder import BEGIN, END, PROVIDER, decode_facts
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 from axiom_tui.plans.hosts import Shell
 
@@ -24,6 +24,7 @@ DEADLINE = 120.0
 #: How it is said that somebody is not root there and cannot be.
 NO_ROOT = (ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN, ProblemKind.ABSENT)
 
+DMI = "/sys/class/dmi/id"
 FILES = (
     "/etc/os-release",
     "/etc/machine-id",
@@ -35,7 +36,7 @@ FILES = (
     "/proc/sys/net/bridge/bridge-nf-call-iptables",
     "/sys/fs/cgroup/cgroup.controllers",
     "/proc/cgroups",
-    "/sys/class/dmi/id/sys_vendor",
+    f"{DMI}/sys_vendor",
     "/etc/ufw/ufw.conf",
 )
 COMMANDS = (
@@ -164,12 +165,25 @@ file() {{
 }}
 printf '\\n{BEGIN} path\\n%s\\n{END} 0\\n' "$given_path\""""
 
-# Only where the provider has a metadata service is it asked: elsewhere the question would run into its limit.
-_METADATA = """\
-case $(cat /sys/class/dmi/id/sys_vendor 2>/dev/null) in
-  *Hetzner*|*OpenStack*|*Infomaniak*|*Amazon*)
-    probe metadata 4 curl -s -m 3 http://169.254.169.254/latest/meta-data/public-ipv4 ;;
-esac"""
+# Only a host whose DMI shows a provider with a metadata service asks it: elsewhere nobody would answer, and
+# it would cost the whole limit. No token is needed; the address is link-local, so no proxy may stand between.
+# Hetzner has a path of its own; OpenStack answers as EC2 does, with nothing where no address floats. (Who is
+# who: cloud-init's ds-identify; what is asked: Hetzner Cloud docs "Server metadata", Nova docs "Metadata".)
+_METADATA = f"""\
+provider=
+case $(cat {DMI}/sys_vendor {DMI}/product_name 2>/dev/null) in
+  *Hetzner*) provider=Hetzner page=hetzner/v1/metadata/public-ipv4 ;;
+  *OpenStack*) provider=OpenStack page=latest/meta-data/public-ipv4 ;;
+esac
+if [ -n "$provider" ]; then
+  page=http://169.254.169.254/$page
+  if command -v curl >/dev/null 2>&1; then
+    form='\\n%{{time_connect}} %{{http_code}}\\n'
+    probe "{PROVIDER}$provider" 3 curl -sS --noproxy '*' -m 2 -w "$form" "$page"
+  else
+    probe "{PROVIDER}$provider" 3 sh -c 'http_proxy= wget -q -O - -T 2 "$1" && echo && echo 0 200' ask "$page"
+  fi
+fi"""
 
 _SUM = "'curl -fsSL -m 18 \"$1\" | sha256sum'"
 

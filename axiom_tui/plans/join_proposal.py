@@ -32,6 +32,8 @@ from axiom_tui.plans.servicelb import SettleServiceLb
 MOST_SERVERS = 3
 #: Forwarding, which K3s and Cilium need.
 SYSCTLS = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+#: Rules whose words the admin confirms with the plan.
+SAID_IN_THE_PLAN = ("public-address", "quorum")
 UNINSTALL_CLEARS = "undo uninstalls K3s, whose script clears the routes that the host advertises: "
 
 
@@ -123,8 +125,7 @@ class _Look:
     def public_address(self, facts: HostFacts) -> str:
         if self.choice.public_address is not None:
             return self.choice.public_address
-        # The cluster is IPv4 alone (node-ip is the tailnet's IPv4), so the address that it publishes is too.
-        return next((ip for ip in facts.public_addresses if ":" not in ip), "")
+        return facts.proposed_public_address
 
     def context(self, facts: HostFacts) -> JoinContext:
         join = self.settings.join
@@ -249,7 +250,7 @@ class _Look:
     def _effect_lines(self, facts: HostFacts, effect: Effect | None) -> tuple[str, ...]:
         judged = preflight(facts, self.context(facts))
         overridden = [check for check in judged if check.rule in self.choice.overridden]
-        said = [check for check in judged if check.rule == "quorum"]
+        said = [check for check in judged if check.rule in SAID_IN_THE_PLAN]
         routes = facts.tailscale.routes
         return (
             *(f"{check.rule}: {check.sentence}" for check in said),

@@ -55,6 +55,8 @@ HOST_KINDS = frozenset(
         "host-never-ready",  # the node registers, and its network never comes up
         "host-api-unreachable",  # the cluster's servers do not answer to this host
         "host-port-taken",  # something else listens on K3s' ports
+        "host-metadata-silent",  # its provider's metadata service does not answer
+        "host-metadata-garbage",  # something else answers in its place
         "host-clock-skew",  # its clock is ``seconds`` ahead (negative: behind)
     }
 )

@@ -18,6 +18,7 @@ from axiom_tui.model.host import (
     Interface,
     K3sState,
     Listener,
+    ProviderView,
     ServerPath,
     TailscaleState,
     Volume,
@@ -106,6 +107,34 @@ FACTS: list[tuple[str, CheckState, str, dict[str, object]]] = [
         FAIL,
         "on /var",
         {"volumes": (Volume("/", 80 << 30, 60 << 30), Volume("/var", 5 << 30, 1 << 30))},
+    ),
+    ("public-address", PASS, "on the host; K3s", {"provider": ProviderView()}),
+    (
+        "public-address",
+        WARN,
+        "no answer in time",
+        {"provider": ProviderView("Hetzner", "", "no answer in time")},
+    ),
+    ("public-address", WARN, "Hetzner names no public", {"provider": ProviderView("Hetzner")}),
+    ("public-address", PASS, "names no floating", {"provider": ProviderView("OpenStack")}),
+    ("public-address", WARN, "names 116.203.1.1", {"provider": ProviderView("Hetzner", "116.203.1.1")}),
+    (
+        "public-address",
+        WARN,
+        "on no interface of the host, but OpenStack names it",
+        {
+            "provider": ProviderView("OpenStack", "116.203.77.20"),
+            "interfaces": (Interface("eth0", 1500, ("10.1.0.4",)),),
+        },
+    ),
+    (
+        "public-address",
+        WARN,
+        "the host has none; OpenStack gives no answer: HTTP status 500",
+        {
+            "provider": ProviderView("OpenStack", "", "HTTP status 500"),
+            "interfaces": (Interface("eth0", 1500, ("10.1.0.4",)),),
+        },
     ),
     ("inodes", FAIL, "Only 100 inodes", {"volumes": (Volume("/", 80 << 30, 60 << 30, 1000, 100),)}),
     ("inodes", WARN, "need many", {"volumes": (Volume("/", 80 << 30, 60 << 30, 10**6, 100_000),)}),
@@ -427,3 +456,23 @@ def test_flags_are_read_in_both_ways_of_writing() -> None:
         "c": ("true",),
         "d": ("x",),
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "proposed"),
+    [
+        (("116.203.77.20",), "116.203.77.20", "116.203.77.20"),
+        (("116.203.77.20",), "", "116.203.77.20"),
+        # The provider brings the packets of what it names here; any other may be moved away.
+        (("116.203.77.20",), "116.203.1.1", "116.203.1.1"),
+        (("116.203.1.1", "116.203.77.20"), "116.203.77.20", "116.203.77.20"),
+        (("10.1.0.4",), "195.15.2.3", "195.15.2.3"),
+        (("10.1.0.4", "2a01:4f8::1"), "", ""),
+        ((), "", ""),
+    ],
+)
+def test_the_public_address_that_is_proposed(own: tuple[str, ...], named: str, proposed: str) -> None:
+    facts = replace(
+        GOOD, interfaces=(Interface("eth0", 1500, own),), provider=ProviderView("OpenStack", named)
+    )
+    assert facts.proposed_public_address == proposed

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axiom_tui.model.host import HostFacts, ServerPath
+from axiom_tui.model.host import HostFacts, ProviderView, ServerPath
 from axiom_tui.model.host_decoder import BEGIN, END, decode_facts, sections
 from axiom_tui.model.tailnet import PathKind
 from axiom_tui.plans.host_facts import Asked, facts_script
@@ -140,6 +140,82 @@ def test_the_script_asks_tailscale_the_api_and_the_install_source(shell: str, st
     assert {"curl", "tailscale", "k3s", "sha256sum"} <= set(facts.commands)
 
 
+HETZNER, NOVA, HOME = (
+    ("Hetzner", "vServer"),
+    ("RDO", "OpenStack Compute"),
+    ("Raspberry Pi Ltd", "Raspberry Pi 5"),
+)
+HTML = "<html><body>Sign in</body></html>"
+PROVIDERS = [
+    # DMI, what the service prints, its exit status, what is made of it
+    (HETZNER, r"116.203.77.20\n0.01 200\n", 0, ProviderView("Hetzner", "116.203.77.20")),
+    (NOVA, r"195.15.2.3\n0.01 200\n", 0, ProviderView("OpenStack", "195.15.2.3")),
+    (NOVA, r"\n0.01 200\n", 0, ProviderView("OpenStack")),
+    (NOVA, r"\n0.01 404\n", 0, ProviderView("OpenStack", error="HTTP status 404")),
+    (
+        NOVA,
+        HTML + r"\n0.01 200\n",
+        0,
+        ProviderView("OpenStack", error="what it answers is no public IPv4 address"),
+    ),
+    (
+        NOVA,
+        r"10.0.0.4\n0.01 200\n",
+        0,
+        ProviderView("OpenStack", error="what it answers is no public IPv4 address"),
+    ),
+    (HETZNER, r"curl: (28) Timed out\n\n0.0 000\n", 28, ProviderView("Hetzner", error="Timed out")),
+    (HETZNER, "", 124, ProviderView("Hetzner", error="no answer in time")),
+    (HOME, r"116.203.77.20\n0.01 200\n", 0, ProviderView()),
+]
+
+
+#: wget, where there is no curl, says no status: only what is an answer can be told apart.
+QUESTIONS = [
+    *(("curl", *row) for row in PROVIDERS),
+    *(
+        ("wget", dmi, answer.rpartition(r"\n0.01")[0], 0, view)
+        for dmi, answer, _, view in PROVIDERS
+        if not view.error
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "dmi", "answer", "status", "view"), QUESTIONS)
+def test_only_a_provider_that_shows_itself_is_asked_for_its_view(
+    tmp_path: Path,
+    stand_ins: str,
+    program: str,
+    dmi: tuple[str, str],
+    answer: str,
+    status: int,
+    view: ProviderView,
+) -> None:
+    for name, text in zip(("sys_vendor", "product_name"), dmi, strict=True):
+        (tmp_path / name).write_text(f"{text}\n")
+    script = facts_script(ASKED).replace("/sys/class/dmi/id", str(tmp_path))
+    if program == "wget":
+        script = script.replace("command -v curl", "command -v no-curl")
+    asked = tmp_path / "asked"
+    tool = tmp_path / program
+    tool.write_text(
+        f"#!/bin/sh\nprintf '%s ' $http_proxy \"$@\" >>{asked}\necho >>{asked}\n"
+        f"case \"$*\" in *169.254.*) printf '{answer}'; exit {status} ;; esac\n"
+    )
+    tool.chmod(0o755)
+    assert decode_facts(run(SHELLS[0], script, stand_ins)).provider == view
+    questions = (
+        [line for line in asked.read_text().splitlines() if "169.254." in line] if asked.exists() else []
+    )
+    if dmi is HOME:
+        assert questions == []
+    else:
+        (question,) = questions
+        page = "hetzner/v1/metadata" if dmi is HETZNER else "latest/meta-data"
+        assert question.strip().endswith(f"http://169.254.169.254/{page}/public-ipv4")
+        assert ("--noproxy * -m 2" if program == "curl" else "-T 2") in question
+
+
 def test_a_probe_that_hangs_is_ended_and_the_others_are_not_touched(stand_ins: str) -> None:
     folder = Path(stand_ins.split(":")[0])
     (folder / "k3s").write_text("#!/bin/sh\nexec sleep 600\n")
@@ -181,6 +257,7 @@ NAMES = [
     *(f"file:{name}" for name in ("/etc/os-release", "/proc/meminfo", "/proc/modules", "/proc/cgroups")),
     *("root", "uname", "cpus", "swap", "df", "df-inodes", "addresses", "links", "routes", "listeners"),
     *("units", "clock-sync", "dns", "clock", "api-ping", "api-clock", "api-ca", "install-script", "release"),
+    *("provider:Hetzner", "provider:"),
     *("tailscale", "tailscale-prefs", "path:100.64.0.1", "k3s", "urls", "traces", "commands", "module:x"),
 ]
 LINES = st.one_of(

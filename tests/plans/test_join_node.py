@@ -24,6 +24,7 @@ from axiom_tui.plans.join_choice import JoinChoice
 from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
 from axiom_tui.plans.join_proposal import facts_of
 from axiom_tui.plans.proposal import resume, undo
+from axiom_tui.simulator.hosts.host import Access, Computer
 from tests.clients.test_infomaniak import TOKEN, Zone
 from tests.clients.wire_server import serving
 from tests.plans.embedded import NEWCOMER, NEWCOMER_ARM, PASSWORD, Answers, Embedded, embedded, fails
@@ -61,6 +62,46 @@ def test_a_waiting_device_becomes_a_ready_labelled_node(
     assert f"{name}: all in order" in world.said
     by_hand = [step.key for step in result.steps if step.state is StepState.UNAVAILABLE]
     assert by_hand == ["dns/node"]
+
+
+def test_the_public_address_is_confirmed_by_the_host_and_by_its_provider(world: Embedded) -> None:
+    proposal = world.propose()
+    said = "116.203.77.20 is on the host, and Hetzner names it; K3s will publish it."
+    assert f"public-address: {said}" in proposal.plan.effect
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [("host-metadata-silent", "timed out"), ("host-metadata-garbage", "is no public IPv4 address")],
+)
+def test_a_provider_that_gives_no_answer_leaves_the_hosts_own_view(
+    world: Embedded, fault: str, word: str
+) -> None:
+    world.host().fault(fault)
+    choice = world.choice()
+    facts = world.facts(choice)
+    assert word in facts.provider.error
+    check = world.judged(choice, facts)["public-address"]
+    assert (check.state, word in check.sentence) == (CheckState.WARN, True), check
+    assert facts.proposed_public_address == "116.203.77.20"
+
+
+def test_a_floating_address_is_only_known_to_the_provider(world: Embedded) -> None:
+    added = world.axiom.hosts.add(
+        Computer(
+            name="floats",
+            number=910,
+            place="infomaniak",
+            floating_ip="195.15.2.3",
+            in_tailnet=False,
+            access=Access.SSHD,
+        )
+    )
+    added.password = PASSWORD
+    choice = JoinChoice(host="floats", name="WALL-A-10")
+    check = world.judged(choice)["public-address"]
+    assert check.state is CheckState.WARN
+    assert "195.15.2.3 is on no interface of the host, but OpenStack names it" in check.sentence
 
 
 def test_nothing_of_the_plan_or_its_journal_is_secret(world: Embedded) -> None:

@@ -178,6 +178,8 @@ def _furnish_proc(host: Host) -> None:
     files.make("/proc/sys/kernel/hostname", lambda: f"{host.name}\n")
     vendors = {"hetzner": "Hetzner", "infomaniak": "OpenStack Foundation"}
     files.write("/sys/class/dmi/id/sys_vendor", vendors.get(computer.place, "Raspberry Pi Ltd") + "\n")
+    products = {"hetzner": "vServer", "infomaniak": "OpenStack Nova"}
+    files.write("/sys/class/dmi/id/product_name", products.get(computer.place, "Raspberry Pi 5") + "\n")
     if computer.system.version == "10":  # cgroup v1
         for controller in ("cpu", "memory", "pids", "cpuset"):
             files.make_directories(f"/sys/fs/cgroup/{controller}")

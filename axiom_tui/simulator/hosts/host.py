@@ -67,6 +67,7 @@ class Computer:
     """What a host is made of. ``number`` is that of its tailnet device, or one that no device has.
 
     ``machine`` is set for one that is a node when the world begins. ``free_mib`` is the room on its disk.
+    ``floating_ip`` is a public address that its provider translates to it, and that is on no interface.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Computer:
     system: System = UBUNTU
     place: str = "hetzner"
     public_ip: str = ""
+    floating_ip: str = ""
     lan_ip: str = "192.168.178.44"
     cores: int = 2
     memory_mib: int = 3821
@@ -161,7 +163,7 @@ class Host:
 
     def outside_address(self) -> str:
         """The address that others on the internet see."""
-        return self.computer.public_ip or (
+        return (self.computer.floating_ip or self.computer.public_ip) or (
             "178.197.200.14" if self.computer.place == "home" else "195.15.240.7"
         )
 

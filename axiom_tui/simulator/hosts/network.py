@@ -106,6 +106,8 @@ class Network:
         if address in PUBLIC_NAMES.values():
             return
         if address == METADATA and host.computer.place in ("hetzner", "infomaniak"):
+            if host.find_fault("host-metadata-silent"):
+                raise Unreachable(f"{where}: Connection timed out", slow=True)
             return
         if address in ("127.0.0.1", *host.addresses()):
             if port in host.listening():
@@ -172,8 +174,12 @@ class Network:
 
     def _metadata(self, path: str) -> Page:
         computer = self._host.computer
+        if self._host.find_fault("host-metadata-garbage"):
+            return Page(200, b"<html><body>Sign in to the hotel's network</body></html>")
+        # OpenStack names only what it translates; an address on the host's own port is none of that.
+        fixed = computer.public_ip if computer.place == "hetzner" else ""
         facts = {
-            "public-ipv4": computer.public_ip,
+            "public-ipv4": computer.floating_ip or fixed,
             "hostname": computer.name,
             "local-ipv4": computer.lan_ip,
             "instance-id": str(10_000_000 + computer.number),
@@ -184,7 +190,7 @@ class Network:
         if computer.place == "hetzner" and path.startswith("/hetzner/v1/metadata/"):
             prefix = "/hetzner/v1/metadata/"
         found = facts.get(path.removeprefix(prefix)) if path.startswith(prefix) else None
-        return Page(200, found.encode()) if found else Page(404, b"not found")
+        return Page(404, b"not found") if found is None else Page(200, found.encode())
 
 
 def _release(path: str) -> Page:
