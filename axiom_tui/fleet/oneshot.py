@@ -1,4 +1,8 @@
-"""One look at the fleet: every system is asked once, all at the same time, each with a deadline."""
+"""One look at the fleet: every system is asked once, all at the same time, each with a deadline.
+
+Clients are imported one after the other, each just before its question is put: while a system thinks about
+its answer, the client of the next one is imported.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from axiom_tui.clients.configured import control_api
 from axiom_tui.clients.kubeconfig import KubernetesOptions, cluster_of
-from axiom_tui.clients.kubernetes import NODES, SERVICES, connect
-from axiom_tui.clients.tailscale import TailnetStatus, find_local_api
 from axiom_tui.config import Settings
 from axiom_tui.model.fleet import Cluster, Fleet, Observation, SourceState, SourceStatus
-from axiom_tui.model.join import join
 from axiom_tui.model.node import Node, Service
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
-from axiom_tui.model.tailnet import TailnetDevice
-from axiom_tui.model.tailnet_merge import merge
+
+if TYPE_CHECKING:
+    from axiom_tui.clients.kubernetes import KubernetesClient
+    from axiom_tui.clients.tailscale import LocalTailscale, TailnetStatus
+    from axiom_tui.clients.tailscale_control import ControlApi
+    from axiom_tui.model.tailnet import TailnetDevice
 
 #: The whole look, in seconds. Each single request has its own, shorter deadline; this ends a server that
 #: answers without end, a little at a time.
@@ -46,9 +50,19 @@ def look(settings: Settings, *, services: bool = True, longest: float = LONGEST_
     """
     ends = time.monotonic() + longest
     settings = in_force(settings)
-    cluster = _Question("nodes", lambda: _ask_cluster(settings, services=services))
-    tailnet = _Question("tailnet", lambda: _ask_tailnet(settings))
-    control = _Question("tailnet-control", lambda: _ask_control(settings))
+    # The daemon of this machine first, since its client is the smallest.
+    from axiom_tui.clients.tailscale import find_local_api
+
+    tailnet = _Question("tailnet", lambda: _ask_tailnet(settings, find_local_api))
+    from axiom_tui.clients.kubernetes import connect
+
+    cluster = _Question("nodes", lambda: _ask_cluster(settings, connect, services=services))
+    from axiom_tui.clients.configured import control_api
+
+    control = _Question("tailnet-control", lambda: _ask_control(settings, control_api))
+    from axiom_tui.model.join import join
+    from axiom_tui.model.tailnet_merge import merge
+
     questions = (cluster, tailnet, control)
     for question in questions:
         question.wait(ends - time.monotonic(), longest)
@@ -143,7 +157,11 @@ def kubernetes_options(settings: Settings) -> KubernetesOptions:
     )
 
 
-def _ask_cluster(settings: Settings, *, services: bool) -> _Cluster:
+def _ask_cluster(
+    settings: Settings, connect: Callable[[KubernetesOptions], KubernetesClient], *, services: bool
+) -> _Cluster:
+    from axiom_tui.clients.kubernetes import NODES, SERVICES
+
     client = connect(kubernetes_options(settings))
     try:
         beside: list[_Question[Any]] = [version := _Question("api", client.version)]
@@ -163,17 +181,19 @@ def _ask_cluster(settings: Settings, *, services: bool) -> _Cluster:
         client.disconnect()
 
 
-def _ask_tailnet(settings: Settings) -> TailnetStatus:
+def _ask_tailnet(settings: Settings, find: Callable[..., LocalTailscale]) -> TailnetStatus:
     asked = settings.tailscale
     timeout = asked.timeout.total_seconds()
-    status = find_local_api(asked.socket, timeout=timeout).status()
+    status = find(asked.socket, timeout=timeout).status()
     if status.problem is not None:
         raise AxiomError(status.problem)
     return status
 
 
-def _ask_control(settings: Settings) -> tuple[TailnetDevice, ...]:
-    api = control_api(settings)
+def _ask_control(
+    settings: Settings, configured: Callable[[Settings], ControlApi | None]
+) -> tuple[TailnetDevice, ...]:
+    api = configured(settings)
     if api is None:
         raise fail(ProblemKind.ABSENT, "Tailscale's control API is not configured.")
     return api.devices()
