@@ -76,6 +76,10 @@ class LabelChoices(ChoosePage):
     def begin(self) -> None:
         self.query_one("#label-nodes").focus()
 
+    def on_mark_list_taken(self) -> None:
+        """All that was not chosen has a default, so enter goes on to Check; one can come back from there."""
+        self.screen.call_next(self.screen.run_action, "next")
+
     def on_select_changed(self, event: Select.Changed) -> None:
         other = self.query_one("#label-other", Input)
         other.display = event.value == OTHER
@@ -84,7 +88,7 @@ class LabelChoices(ChoosePage):
 
     def fault(self) -> str:
         if not self._marked("#label-nodes"):
-            return "Mark at least one node (space)."
+            return "Mark at least one node: space marks, a marks all."
         if self._pool == OTHER:
             name = self.query_one("#label-other", Input).value.strip()
             if not name:

@@ -71,10 +71,24 @@ def result_content(result: Result, difference: Sequence[str] = ()) -> Content:
     if result.problem is not None:
         parts.append(line(str(result.problem), "$text-warning"))
     parts += _difference(difference)[1:]
-    for title, lines in (("Changed", said.changed), ("Left to do", said.left), ("Already so", said.already)):
+    left = _once(said.left, result)
+    for title, lines in (("Changed", said.changed), ("Left to do", left), ("Already so", said.already)):
         if lines:
             parts.append(line(f"\n{title}", "bold $text-accent"))
             parts += [line(f"  {text}") for text in lines]
-    parts.append(line("\nTranscript (c copies it)", "bold $text-accent"))
-    parts += [line(f"  {text}", "$text-muted") for text in transcript(result)]
+    if result.journalled:
+        parts.append(line("\nTranscript (c copies it)", "bold $text-accent"))
+        parts += [line(f"  {text}", "$text-muted") for text in transcript(result)]
     return Content("\n").join(parts)
+
+
+def _once(left: Sequence[str], result: Result) -> list[str]:
+    """What is left to do, without the reason that stands at the top of the account already."""
+    if not result.journalled:
+        return list(result.notes)  # nothing was begun: it is the whole plan that is left
+    problem = str(result.problem)
+    kept = [text for text in left if text != problem]
+    return [
+        f"{text.removesuffix(problem)}as said above" if text.endswith(f": {problem}") else text
+        for text in kept
+    ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from textual.content import Content
 
 from axiom_tui.model.cells import Cell, Style
-from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.model.problem import Problem
 from axiom_tui.model.times import span
 from axiom_tui.plans.events import StepState
@@ -48,11 +48,13 @@ class Progress:
 
 
 def checks_content(
-    checks: Sequence[Check], overridden: Collection[str], problem: Problem | None = None
+    checks: Sequence[Check], overridden: Sequence[str], problem: Problem | None = None
 ) -> Content:
-    """What stands in the way first, then what is worth knowing; passes last."""
+    """How it stands in one line; then what stands in the way, what is worth knowing, and the passes."""
     urgency = [CheckState.FAIL, CheckState.WARN, CheckState.PASS]
     parts = [line(str(problem), "$text-error")] if problem is not None else []
+    if checks:
+        parts += [_summary(checks, overridden), Content("")]
     for check in sorted(checks, key=lambda check: urgency.index(check.state)):
         said = Content.assemble(styled(_CHECKS[check.state]), "  ", line(check.sentence))
         if check.state is CheckState.FAIL:
@@ -63,6 +65,30 @@ def checks_content(
         if check.remedy and check.state is not CheckState.PASS:
             parts.append(line(f"        {check.remedy}", "$text-muted"))
     return Content("\n").join(parts)
+
+
+def _summary(checks: Sequence[Check], overridden: Sequence[str]) -> Content:
+    """How many rules passed, and how many did not."""
+    states = [check.state for check in checks]
+    fails, warns, passes = (
+        states.count(state) for state in (CheckState.FAIL, CheckState.WARN, CheckState.PASS)
+    )
+    standing = len(standing_fails(checks, overridden))
+    if not fails and not warns:
+        return Content.styled(
+            f"✓ {'The rule' if passes == 1 else f'All {passes} rules'} passed.", "$text-success"
+        )
+    parts = [
+        f"{fails} failed" if fails else "",
+        f"{warns} to know about" if warns else "",
+        f"{passes} passed",
+    ]
+    words = f"{len(checks)} rules: {', '.join(part for part in parts if part)}."
+    if standing:
+        return line(
+            f"✗ {words} {'It stands' if standing == 1 else f'{standing} stand'} in the way.", "$text-error"
+        )
+    return line(f"▲ {words} Nothing stands in the way.", "$text-warning")
 
 
 def progress_content(plan: Plan, progress: Progress) -> Content:

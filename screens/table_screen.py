@@ -113,5 +113,9 @@ class TableScreen(FleetScreen, Generic[R]):
             self.notify(said)
 
     def _show_beneath(self) -> None:
+        """Asked at every news: what reads the same is not sent to the terminal again."""
         row = self.selected
-        self.query_one("#remedy", Static).update(Content("") if row is None else self.beneath(row))
+        text = Content("") if row is None else self.beneath(row)
+        line = self.query_one("#remedy", Static)
+        if line.content != text:
+            line.update(text)

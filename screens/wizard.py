@@ -25,6 +25,7 @@ from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.model.times import clock, span
 from axiom_tui.plans.events import (
     Event,
+    Outcome,
     Output,
     PlanChanged,
     PlanFinished,
@@ -56,6 +57,11 @@ WAIT_FOR_LOCK = 600.0  # seconds
 MORE_BELOW = "▼ more below: pgdn"
 
 STAGES = ("choose", "check", "plan", "apply", "result")
+#: What going on means on each page; "replanned" is the result of a plan that came out as another one.
+#: From the result there is none: a key that comes twice must not close what is to be read.
+FOLLOWING = (("choose", "check"), ("check", "plan"), ("plan", "apply"), ("replanned", "new plan"))
+#: What esc means: leave before anything was done, ask the run to stop, close the account.
+LEAVING = (("early", "leave"), ("apply", "stop after this step"), ("late", "close"))
 
 
 class Told(Message):
@@ -80,10 +86,11 @@ class WizardScreen(Screen[None]):
     """``choose`` None: enter at Plan with ``proposal`` (resume, undo)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+n", "next", "next"),
+        # One key, and on each page the word for what it does there: that of the page's button.
+        *(Binding("ctrl+n", f"next('{where}')", what) for where, what in FOLLOWING),
         Binding("ctrl+b", "back", "back"),
-        Binding("escape", "leave", "leave"),
-        Binding("ctrl+c", "cancel", "cancel the run", show=False, priority=True),
+        *(Binding("escape", f"leave('{where}')", what) for where, what in LEAVING),
+        Binding("ctrl+c", "cancel", "stop after this step", show=False, priority=True),
         Binding("ctrl+l", "login", "login page"),
         Binding("c", "copy_transcript", "copy transcript"),
         Binding("down,j", "scroll_page('down')", show=False),
@@ -232,25 +239,20 @@ class WizardScreen(Screen[None]):
             )
         )
         lines = []
-        for number, name in enumerate(STAGES, start=1):
-            if self._choose is None and name in ("choose", "check"):
-                continue
+        # A plan that is resumed or taken back has no Choose and no Check: its first page is the first.
+        for number, name in enumerate(STAGES if self._choose is not None else STAGES[2:], start=1):
             sign = "▶" if name == self.stage else " "
             is_past = STAGES.index(name) < STAGES.index(self.stage)
-            text = f"{sign}{number} {name.capitalize()}{' ✓' if is_past else ''}"
+            past = " ✓"
+            if name == "apply" and self._result is not None and self._result.outcome is not Outcome.DONE:
+                past = " ✗"  # it is over, and it did not do what it was to do
+            text = f"{sign}{number} {name.capitalize()}{past if is_past else ''}"
             lines.append(Content.styled(text, "bold reverse" if name == self.stage else ""))
         self.query_one("#rail", Static).update(Content("\n").join(lines))
 
     def _render_buttons(self) -> None:
-        labels = {
-            "choose": "Check",
-            "check": "Plan",
-            "plan": "Apply",
-            "apply": "Cancel run",
-            "result": "New plan" if self._is_replanned else "Close",
-        }
         following = self.query_one("#next", Button)
-        following.label = labels[self.stage]
+        following.label = dict((*FOLLOWING, LEAVING[1], ("result", "close")))[self._following].capitalize()
         self.query_one("#back").display = self.stage in ("check", "plan") and self._choose is not None
         self.query_one("#leave").display = self.stage in ("choose", "check", "plan")
         self.query_one("#undo").display = self.stage == "result" and self._can_undo()
@@ -260,15 +262,27 @@ class WizardScreen(Screen[None]):
         typed.display = self.stage == "plan" and plan is not None and bool(plan.typed_word)
         if plan is not None and plan.typed_word:
             typed.placeholder = f'to apply, type "{plan.typed_word}"'
-        blocked = self._busy_since is not None or (
-            self.stage == "plan" and (plan is None or not plan.has_work)
-        )
-        following.disabled = blocked or (
-            self.stage == "check"
-            and (self._proposal is None or bool(standing_fails(self._checks, self._overridden)))
-        )
+        following.disabled = not self._can_go_on()
+        self.refresh_bindings()
         self._say(self._looking())
         self.call_after_refresh(self._say_more)
+
+    @property
+    def _following(self) -> str:
+        return "replanned" if self.stage == "result" and self._is_replanned else self.stage
+
+    def _can_go_on(self) -> bool:
+        if self._busy_since is not None:
+            return False
+        match self.stage:
+            case "check":
+                return self._proposal is not None and not standing_fails(self._checks, self._overridden)
+            case "plan":
+                return self.plan is not None and self.plan.has_work
+            case "apply":
+                return not self._cancel.cancelled
+            case _:
+                return True
 
     def _say_more(self) -> None:
         """A page that goes on below its end says so: nobody applies a plan that was half seen."""
@@ -337,8 +351,9 @@ class WizardScreen(Screen[None]):
         }
         actions[event.button.id or "leave"]()
 
-    def action_next(self) -> None:
-        if self._busy_since is not None or self.query_one("#next", Button).disabled:
+    def action_next(self, where: str = "") -> None:
+        """Go on from the page that is shown; ``where`` only tells the bindings apart."""
+        if not self._can_go_on():
             return
         match self.stage:
             case "choose":
@@ -358,9 +373,9 @@ class WizardScreen(Screen[None]):
         if self.stage in ("check", "plan") and self._choose is not None and self._busy_since is None:
             self._enter("choose" if self.stage == "check" else "check")
 
-    def action_leave(self) -> None:
+    def action_leave(self, where: str = "") -> None:
         if self._applying:
-            self.action_cancel()
+            self.stop_plan()
             return
         if self.stage in ("choose", "check", "plan"):
             something = self._result is not None and self._result.journalled
@@ -369,11 +384,8 @@ class WizardScreen(Screen[None]):
         self.dismiss()
 
     def action_cancel(self) -> None:
-        """During a run: ask to stop between two steps. Else ctrl+c is what it is everywhere."""
-        if self._applying:
-            self.stop_plan()
-        else:
-            self.app.call_later(self._app.action_quit)
+        """During a run: ask to stop between two steps. Elsewhere ctrl+c is what it is in all the program."""
+        self.stop_plan()
 
     def stop_plan(self, then: Callable[[], object] | None = None) -> None:
         """Ask the run to stop between two steps; ``then`` is called when it has."""
@@ -551,6 +563,14 @@ class WizardScreen(Screen[None]):
             return self.stage in ("check", "plan") and self._choose is not None
         if action == "login":
             return self._app.login is not None
+        if action == "cancel":
+            return self._applying
         if action == "next":
-            return self.stage in ("choose", "check", "plan") or self._is_replanned
+            # A button's own action has no parameter; the key is offered only where it goes on.
+            return not parameters or (parameters == (self._following,) and self._can_go_on())
+        if action == "leave":
+            if self.stage == "apply" and self._cancel.cancelled:
+                return False  # it was asked to stop already
+            now_is = {"apply": "apply", "result": "late"}.get(self.stage, "early")
+            return not parameters or parameters == (now_is,)
         return True

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -14,14 +15,21 @@ from screens.widgets.cells import visible_text
 
 
 class MarkList(OptionList):
-    """``items``: value, label, marked. ``space`` or a click marks; ``marked`` is in list order."""
+    """``items``: value, label, marked. ``space`` or a click marks; ``marked`` is in list order.
+
+    ``enter`` marks nothing: it says that the marks are as they should be (`Taken`).
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "go on"),
         Binding("space", "mark", "mark"),
         Binding("j", "cursor_down", show=False),
         Binding("k", "cursor_up", show=False),
-        Binding("a", "mark_all", "mark all or none"),
+        Binding("a", "mark_all", "all or none"),
     ]
+
+    class Taken(Message):
+        """The marks are as they should be: go on."""
 
     def __init__(self, items: Sequence[tuple[str, str, bool]], *, id: str | None = None) -> None:
         self._labels = {value: visible_text(label) for value, label, _ in items}
@@ -33,6 +41,9 @@ class MarkList(OptionList):
     @property
     def marked(self) -> tuple[str, ...]:
         return tuple(value for value in self._labels if value in self._marked)
+
+    def action_take(self) -> None:
+        self.post_message(self.Taken())
 
     def action_mark(self) -> None:
         if self.highlighted is not None:
@@ -46,6 +57,7 @@ class MarkList(OptionList):
             self.replace_option_prompt(value, self._prompt(value))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click: ``enter`` has another meaning here."""
         event.stop()
         self._switch(event.option.id or "")
 

@@ -41,7 +41,7 @@ from axiom_tui.plans.servicelb import SettleServiceLb
 from axiom_tui.plans.step import Plan
 from screens.labels import label_wizard
 from screens.wizard import Prepared, Told, WizardScreen
-from tests.screens.conftest import SIZES, settled, showing
+from tests.screens.conftest import SIZES, settled, showing, text_of
 from tests.screens.fleets import CLUSTER, LIVE, NOW, SEEN
 
 Snapshot = Callable[[Pilot[int], str], None]
@@ -227,6 +227,18 @@ async def test_plan_that_changed(size: tuple[int, int], snapshot: Snapshot) -> N
             PlanFinished(replace(end, journalled=False)),
         )
         snapshot(pilot, "wizard-plan-changed")
+
+
+async def test_a_refused_plan_says_why_once(size: tuple[int, int], snapshot: Snapshot) -> None:
+    async with showing(LIVE, size) as pilot:
+        whole = plan()
+        screen = WizardScreen("Load-balancer labels", proposal=proposal(whole))
+        await opened(pilot, screen)
+        why = Problem(ProblemKind.CONFLICT, "berta@laptop (4711) is at work: label WALL-A-9.", "Ask Berta.")
+        end = finished(whole, Outcome.REFUSED, [StepState.NOT_REACHED] * 4).result
+        await told(pilot, screen, PlanFinished(replace(end, journalled=False, problem=why)))
+        assert text_of(pilot).count("berta@laptop") == 1
+        snapshot(pilot, "wizard-result-refused")
 
 
 async def test_apply(size: tuple[int, int], snapshot: Snapshot) -> None:

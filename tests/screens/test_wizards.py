@@ -269,6 +269,37 @@ async def test_from_one_finding(axiom: EmbeddedAxiom) -> None:
         await screen.press("enter", "enter")
         await stage(screen, "choose")
         await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
+        # enter goes on with what was filled in; space marks.
+        await screen.sees("⏎ go on", "space mark", "^n check")
+        await screen.press("enter")
+        await stage(screen, "check")
+        await screen.press("ctrl+b")
+        await stage(screen, "choose")
+        await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
+        await screen.press("space")
+        await screen.sees("[ ] WALL-A-4", "[ ] WALL-A-3")
+
+
+async def test_the_keys_say_what_they_do_on_each_page(axiom: EmbeddedAxiom) -> None:
+    async with running(axiom.settings, SIZE) as screen:
+        await at_home(screen)
+        await screen.command("labels")
+        await stage(screen, "choose")
+        await screen.sees("^n check", "esc leave")
+        await screen.press("ctrl+n")
+        await stage(screen, "check")
+        await screen.sees("^n plan", "^b back", "esc leave")
+        await screen.press("ctrl+n")
+        await stage(screen, "plan")
+        await screen.sees("^n apply", "^b back", "esc leave")
+        await screen.press("ctrl+n")
+        await stage(screen, "result")
+        await screen.sees("esc close", "c copy transcript")
+        await screen.sees_no("^n", "^b")
+        await press_button(screen, "undo")
+        await stage(screen, "plan")
+        await screen.sees("▶1 Plan", "2 Apply", "3 Result", "^n apply")
+        await screen.sees_no("^b", "Choose")
 
 
 async def test_from_a_service_on_exposure(axiom: EmbeddedAxiom) -> None:
@@ -303,7 +334,7 @@ async def test_no_node_at_all_is_asked_for_one(axiom: EmbeddedAxiom) -> None:
         await screen.press("l")
         await stage(screen, "choose")
         await screen.press("a", "a", "ctrl+n")
-        await screen.sees("Mark at least one node (space).")
+        await screen.sees("Mark at least one node: space marks, a marks all.")
         await stage(screen, "choose")
 
 
