@@ -292,6 +292,8 @@ def _provider(found: Mapping[str, Section]) -> ProviderView:
         if title == name or not name:
             continue
         answer = _answer(section)
+        if section.status in (28, 124):  # curl's own limit, or that of the probe
+            return ProviderView(name, error="no answer in time")
         if answer.error or section.status == -1:
             return ProviderView(name, error=answer.error or "the question was cut")
         if answer.status != 200:

@@ -100,7 +100,7 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A line from the outside, masked. Escape it on screen."""
+    """A line from the outside, masked. ``index`` is the step's, -1 before the first. Escape it on screen."""
 
     index: int
     line: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from axiom_tui.clients.configured import dns_records
 from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SECRETS, SERVICES, KubernetesClient
 from axiom_tui.config import Settings
-from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.model.exposure import Effect, effect_of
 from axiom_tui.model.fleet import Cluster, Observation
 from axiom_tui.model.host import HostFacts
@@ -27,6 +27,7 @@ from axiom_tui.plans.join_node import RIGHTS, first_server_plan, join_plan
 from axiom_tui.plans.label_checks import common_checks
 from axiom_tui.plans.proposal import FoundingMeans, Means, Proposal, addresses_of
 from axiom_tui.plans.servicelb import SettleServiceLb
+from axiom_tui.plans.step import Plan
 
 #: To so many servers the host's way is tried.
 MOST_SERVERS = 3
@@ -65,19 +66,32 @@ def checks(means: Means, choice: JoinChoice, facts: HostFacts) -> tuple[Check, .
 def propose_join(means: Means, choice: JoinChoice, facts: HostFacts) -> Proposal:
     """The plan of the join. Raises AxiomError for a choice that cannot be planned.
 
-    It is not made again before it runs: its steps look at the world by themselves.
+    Before it runs it is made again: from the host's facts and the cluster as they are by then.
     """
     look = _Look.at(means, choice)
-    spec = look.spec(facts)
-    if choice.first_server:
-        founding = _founding(means)
-        return Proposal(first_server_plan(spec, founding.access), founding)
-    return Proposal(join_plan(spec, means.access), means)
+    plan = look.plan(facts)
+    # By its address: names of hosts change, and the login that there is was made by it.
+    same = replace(choice, host=_address(choice, look.devices))
+
+    def again() -> Plan:
+        fresh = facts_of(means, same)
+        now = _Look.at(means, same, confirmed=plan.effect)
+        fails = standing_fails(preflight(fresh, now.context(fresh)), choice.overridden)
+        if fails:
+            said = " ".join(f"{check.rule}: {check.sentence}" for check in fails)
+            remedy = fails[0].remedy
+            raise fail(ProblemKind.CONFLICT, f"{choice.name} can't join any more. {said}", remedy)
+        return now.plan(fresh)
+
+    return Proposal(plan, _founding(means) if choice.first_server else means, again)
 
 
 @dataclass(frozen=True)
 class _Look:
-    """The cluster, the tailnet and the settings around a choice, at one moment."""
+    """The cluster, the tailnet and the settings around a choice, at one moment.
+
+    ``confirmed`` is the effect that the admin has seen, if there was a look before.
+    """
 
     means: Means
     choice: JoinChoice
@@ -86,12 +100,14 @@ class _Look:
     version: str
     authority: str
     has_password: bool | None
+    confirmed: tuple[str, ...] = ()
 
     @classmethod
-    def at(cls, means: Means, choice: JoinChoice) -> _Look:
+    def at(cls, means: Means, choice: JoinChoice, confirmed: tuple[str, ...] = ()) -> _Look:
         devices = _devices(means)
         if choice.first_server:
-            return cls(means, choice, devices, Observation(devices=devices), choice.version, "", None)
+            seen = Observation(devices=devices)
+            return cls(means, choice, devices, seen, choice.version, "", None, confirmed)
         client = means.client
         seen = Observation(
             nodes=client.list(NODES).items,
@@ -101,7 +117,13 @@ class _Look:
             devices=devices,
         )
         password = _has_password(client, choice.node)
-        return cls(means, choice, devices, seen, client.version(), client.authority, password)
+        return cls(means, choice, devices, seen, client.version(), client.authority, password, confirmed)
+
+    def plan(self, facts: HostFacts) -> Plan:
+        """Raises AxiomError for a choice that cannot be planned."""
+        if self.choice.first_server:
+            return first_server_plan(self.spec(facts), _founding(self.means).access)
+        return join_plan(self.spec(facts), self.means.access)
 
     @property
     def settings(self) -> Settings:
@@ -254,14 +276,16 @@ class _Look:
         routes = facts.tailscale.routes
         return (
             *(f"{check.rule}: {check.sentence}" for check in said),
-            *(
-                f"overridden: {check.rule}: {check.sentence}"
-                for check in overridden
-                if check.state is CheckState.FAIL
-            ),
+            *(self._overridden_line(check) for check in overridden if check.state is CheckState.FAIL),
             *((f"{UNINSTALL_CLEARS}{', '.join(routes)}",) if routes else ()),
             *(effect.lines() if effect else ()),
         )
+
+    def _overridden_line(self, check: Check) -> str:
+        """As the admin has seen it: free memory and clocks move on, and what was accepted stays the same."""
+        begin = f"overridden: {check.rule}: "
+        seen = next((line for line in self.confirmed if line.startswith(begin)), "")
+        return seen or f"{begin}{check.sentence}"
 
     def _token(self) -> str:
         if self.choice.first_server:

@@ -214,6 +214,7 @@ class Proposal:
         means = self.means
         # One identity for both: by the session that lock and journal name, a resume knows whose lock it is.
         identity = whoami()
+        cancel = cancel or CancelToken()
         runner = Runner(
             self.plan,
             means.journal,
@@ -221,7 +222,7 @@ class Proposal:
             on_event,
             means.read_only,
             can_i=means.can_i,
-            recompute=self.recompute,
+            recompute=self._recompute(cancel),
             cancel=cancel,
             identity=identity,
             typed=typed,
@@ -231,6 +232,18 @@ class Proposal:
             return runner.resume(self.resume_id) if self.resume_id else runner.run()
         finally:
             means.close()
+
+    def _recompute(self, cancel: CancelToken) -> Callable[[], Plan] | None:
+        """A cancel ends what blocks on hosts."""
+        compute = self.recompute
+        if compute is None:
+            return None
+
+        def interruptible() -> Plan:
+            with cancel.interrupting(self.means.hosts.interrupt):
+                return compute()
+
+        return interruptible
 
     def undo(self, plan_id: str) -> Proposal:
         """The proposal that takes this plan back, as the journal remembers it. Raises AxiomError."""

@@ -18,6 +18,7 @@ from axiom_tui.plans.entry import Entry
 from axiom_tui.plans.events import (
     Event,
     Outcome,
+    Output,
     PlanChanged,
     PlanFinished,
     PlanStarted,
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 #: What the world says when it is not (any more) what a plan was made from.
 CHANGES = (ProblemKind.CONFLICT, ProblemKind.MISSING)
+LOOKING_AGAIN = "Looking again whether the world is still as the plan was made from ..."
 
 
 class CanI(Protocol):
@@ -186,7 +188,8 @@ class Runner:
                 if (changed := self._changed(progress)) is not None:
                     return Outcome.CHANGED, changed
             except AxiomError as error:
-                return Outcome.REFUSED, masked(error.problem, self._masker)
+                if not self.cancel.cancelled:
+                    return Outcome.REFUSED, masked(error.problem, self._masker)
         if self.cancel.cancelled:
             return Outcome.CANCELLED, Problem(ProblemKind.CANCELLED, "Cancelled before the first step.")
         try:
@@ -255,10 +258,11 @@ class Runner:
         """Compute the plan again; if it is another one now, show the difference and say so."""
         if self._recompute is None:
             return None
+        self._emit(Output(-1, LOOKING_AGAIN, _now()))
         try:
             fresh = self._recompute()
         except AxiomError as error:
-            if error.problem.kind not in CHANGES:
+            if error.problem.kind not in CHANGES or self.cancel.cancelled:
                 raise
             problem = masked(error.problem, self._masker)
             self._emit(PlanChanged(problem.sentence, (), None, _now()))

@@ -16,7 +16,7 @@ from axiom_tui.config import Settings, load
 from axiom_tui.model.checks import Check, CheckState
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.secret import Secret
-from axiom_tui.plans.events import Event, Output, Result
+from axiom_tui.plans.events import Event, Output, PlanChanged, PlanStarted, Result
 from axiom_tui.plans.join_choice import JoinChoice
 from axiom_tui.plans.join_proposal import checks, facts_of, propose_join
 from axiom_tui.plans.proposal import Means, Proposal
@@ -87,6 +87,11 @@ class Embedded:
         self.stack.callback(means.close)
         return means
 
+    @property
+    def answers(self) -> Answers:
+        assert isinstance(self.interaction, Answers)
+        return self.interaction
+
     def host(self, name: str = NEWCOMER) -> Host:
         return self.axiom.hosts[name]
 
@@ -106,8 +111,14 @@ class Embedded:
         chosen = choice or self.choice()
         return propose_join(self.means, chosen, self.facts(chosen))
 
-    def run(self, proposal: Proposal, typed: str = "") -> Result:
+    def run(self, proposal: Proposal, typed: str = "", at_start: Callable[[], None] = lambda: None) -> Result:
+        """``at_start`` is called when the plan was found to be still right, before its first step."""
+
         def tell(event: Event) -> None:
+            if isinstance(event, PlanStarted):
+                at_start()
+            if isinstance(event, PlanChanged):
+                self.said += [event.why, *event.difference]
             if isinstance(event, Output):
                 self.said.append(event.line)
 

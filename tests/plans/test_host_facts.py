@@ -164,7 +164,7 @@ PROVIDERS = [
         0,
         ProviderView("OpenStack", error="what it answers is no public IPv4 address"),
     ),
-    (HETZNER, r"curl: (28) Timed out\n\n0.0 000\n", 28, ProviderView("Hetzner", error="Timed out")),
+    (HETZNER, r"curl: (28) Timed out\n\n0.0 000\n", 28, ProviderView("Hetzner", error="no answer in time")),
     (HETZNER, "", 124, ProviderView("Hetzner", error="no answer in time")),
     (HOME, r"116.203.77.20\n0.01 200\n", 0, ProviderView()),
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,11 +21,12 @@ from axiom_tui.model.naming import Role
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.model.problem import AxiomError, ProblemKind
 from axiom_tui.plans.description import describe
-from axiom_tui.plans.events import Event, Outcome, StepStarted, StepState
+from axiom_tui.plans.events import Event, Outcome, Output, StepStarted, StepState
 from axiom_tui.plans.join_choice import JoinChoice
 from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
 from axiom_tui.plans.join_proposal import facts_of
 from axiom_tui.plans.proposal import resume, undo
+from axiom_tui.plans.step import CancelToken
 from axiom_tui.simulator.hosts.host import Access, Computer
 from tests.clients.test_infomaniak import TOKEN, Zone
 from tests.clients.wire_server import serving
@@ -72,7 +75,7 @@ def test_the_public_address_is_confirmed_by_the_host_and_by_its_provider(world: 
 
 @pytest.mark.parametrize(
     ("fault", "word"),
-    [("host-metadata-silent", "timed out"), ("host-metadata-garbage", "is no public IPv4 address")],
+    [("host-metadata-silent", "no answer in time"), ("host-metadata-garbage", "is no public IPv4 address")],
 )
 def test_a_provider_that_gives_no_answer_leaves_the_hosts_own_view(
     world: Embedded, fault: str, word: str
@@ -219,8 +222,7 @@ def test_what_goes_wrong_after_the_plan_is_said_healed_and_resumed(
     )
     world.means = world.new_means(replace(world.settings, join=join))
     proposal = world.propose()
-    world.host().fault(fault)
-    result = world.run(proposal)
+    result = world.run(proposal, at_start=lambda: world.host().fault(fault))
     failed = next(item for item in result.steps if item.problem is not None)
     assert failed.problem is not None
     assert (failed.key, failed.problem.kind) == (step, kind), failed.problem
@@ -267,10 +269,82 @@ def test_a_name_that_somebody_took_meanwhile_is_not_fought_over(world: Embedded)
     other = world.propose(world.choice("WALL-A-10", NEWCOMER_ARM))
     assert world.run(other).outcome is Outcome.DONE
     result = world.run(proposal)
+    assert result.outcome is Outcome.CHANGED
     assert result.problem is not None
     assert result.problem.kind is ProblemKind.CONFLICT
-    assert "another node" in result.problem.sentence
+    assert "WALL-A-10 is already a node of this cluster" in result.problem.sentence
+    assert not result.journalled
     assert world.host(NEWCOMER).name == NEWCOMER  # nothing was changed on it
+
+
+def _loses_its_pool(world: Embedded) -> None:
+    """A node whose pool is the only other one of it: the Services' preview becomes another one."""
+    for name in ("wall-a-1", "wall-a-2", "wall-a-3"):
+        world.axiom.store.mutate("nodes", name, lambda node: node["metadata"]["labels"].pop(POOL_LABEL, None))
+
+
+CHANGES: list[tuple[Callable[[Embedded], object], str]] = [
+    (_loses_its_pool, "effect, no longer: "),
+    (
+        lambda world: world.host().rename("somebody-was-here"),
+        "Name the host WALL-A-10 (it is somebody-was-here)",
+    ),
+    (lambda world: world.host().fault("host-metadata-silent"), "effect, new: public-address: "),
+    (lambda world: world.host("m-o-1").hosts.world.silence("m-o-1"), "ssh 100."),
+]
+
+
+@pytest.mark.parametrize(("change", "word"), CHANGES)
+def test_what_has_changed_since_the_plan_is_shown_and_nothing_is_run(
+    world: Embedded, change: Callable[[Embedded], object], word: str
+) -> None:
+    proposal = world.propose()
+    asked = list(world.answers.asked)
+    change(world)
+    name = world.host().name
+    result = world.run(proposal)
+    assert (result.outcome, result.journalled) == (Outcome.CHANGED, False), world.said
+    assert any(word in line for line in world.said), world.said
+    assert world.answers.asked == asked  # the login still held: nobody had to give a password again
+    assert world.host().name == name
+    assert world.host().files.find("/etc/rancher") is None
+
+
+def test_a_host_that_is_no_longer_fit_is_not_joined(world: Embedded) -> None:
+    proposal = world.propose()
+    world.host().firewall_on = True
+    result = world.run(proposal)
+    assert (result.outcome, result.journalled) == (Outcome.CHANGED, False)
+    assert result.problem is not None
+    assert "firewall: ufw filters" in result.problem.sentence
+    assert "ufw disable" in result.problem.remedy
+
+
+def test_memory_and_clocks_that_move_on_do_not_change_the_plan(world: Embedded) -> None:
+    host = world.host()
+    host.furnish()
+    host.files.free = 2 << 30
+    host.fault("host-clock-skew", seconds=95)
+    proposal = world.propose(world.choice(overridden=("disk", "clock")))
+    host.files.free = 1 << 30
+    host.fault("host-clock-skew", seconds=99)
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, (result.problem, world.said)
+
+
+def test_a_cancel_while_it_looks_again_ends_what_blocks(world: Embedded) -> None:
+    proposal = world.propose()
+    cancel = CancelToken()
+    world.host().fault("host-slow", delay=600)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Output):
+            threading.Timer(0.2, cancel.cancel).start()
+
+    began = time.monotonic()
+    result = proposal.run(tell, cancel)
+    assert (result.outcome, result.journalled) == (Outcome.CANCELLED, False), result.problem
+    assert time.monotonic() - began < 60
 
 
 def test_a_viewer_can_see_the_plan_and_may_not_apply_it(world: Embedded) -> None:
