@@ -50,16 +50,16 @@ def look(settings: Settings, *, services: bool = True, longest: float = LONGEST_
     """
     ends = time.monotonic() + longest
     settings = in_force(settings)
-    # The daemon of this machine first, since its client is the smallest.
+    # First what needs the least of us: the daemon of this machine, then the one answer from the internet.
     from axiom_tui.clients.tailscale import find_local_api
 
     tailnet = _Question("tailnet", lambda: _ask_tailnet(settings, find_local_api))
-    from axiom_tui.clients.kubernetes import connect
-
-    cluster = _Question("nodes", lambda: _ask_cluster(settings, connect, services=services))
     from axiom_tui.clients.configured import control_api
 
     control = _Question("tailnet-control", lambda: _ask_control(settings, control_api))
+    from axiom_tui.clients.kubernetes import connect
+
+    cluster = _Question("nodes", lambda: _ask_cluster(settings, connect, services=services))
     from axiom_tui.model.join import join
     from axiom_tui.model.tailnet_merge import merge
 

@@ -55,7 +55,13 @@ def test_a_node_serves_a_pool_only_when_enabled(node: Node) -> None:
 _octets = st.sampled_from([*map(str, range(258)), "064", "00", "", " 1", "1 ", "+1", "1_0", "٣", "0x1"])
 
 
-@given(st.one_of(st.just("100"), _octets), _octets, _octets, _octets, st.sampled_from(["", ".", "\n", "/32"]))
+@given(
+    st.one_of(st.just("100"), _octets),
+    st.one_of(st.integers(60, 130).map(str), _octets),
+    _octets,
+    _octets,
+    st.sampled_from(["", ".", "\n", "/32"]),
+)
 def test_a_tailnet_address_is_what_ipaddress_takes_for_one(
     one: str, two: str, three: str, four: str, rest: str
 ) -> None:
