@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from axiom_tui.config import state_directory
-from axiom_tui.model.cells import NOTHING, Cell, Style
+from axiom_tui.model.cells import NOTHING, Cell
 from axiom_tui.model.fleet import Fleet
 from axiom_tui.model.problem import AxiomError
+from axiom_tui.model.state_words import PLANS
 from axiom_tui.model.times import age, span
 from axiom_tui.plans.entry import Entry
-from axiom_tui.plans.events import Outcome
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.transcript import transcript_of
 from screens.dialogs import TextScreen
@@ -28,26 +28,18 @@ if TYPE_CHECKING:
     from axiom_tui.fleet.session import Session
     from axiom_tui.plans.proposal import Proposal
 
-_OUTCOMES = {
-    Outcome.DONE: Cell("✓ done", Style.OK),
-    Outcome.FAILED: Cell("✗ failed", Style.ERROR),
-    Outcome.CANCELLED: Cell("○ cancelled", Style.WARN),
-    Outcome.CHANGED: Cell("▲ changed", Style.WARN),
-    Outcome.REFUSED: Cell("✗ refused", Style.ERROR),
-}
-
 
 def outcome(entry: Entry) -> Cell:
     """How the plan stands, in a glyph and a word."""
     if entry.faults:
-        return Cell("✗ damaged", Style.ERROR)
+        return PLANS["damaged"]
     if entry.running:
-        return Cell("▶ running", Style.ACCENT)
+        return PLANS["running"]
     if entry.undone:
-        return Cell("○ undone", Style.DIM)
+        return PLANS["undone"]
     if entry.cut_short:
-        return Cell("▲ cut short", Style.ERROR)
-    return _OUTCOMES[entry.outcome] if entry.outcome else Cell("? not begun", Style.DIM)
+        return PLANS["cut short"]
+    return PLANS[entry.outcome or "not begun"]
 
 
 def _when(entry: Entry, moment: datetime) -> Cell:

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from textual.content import Content
 
-from axiom_tui.model.cells import Cell, Style
 from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.model.problem import Problem
+from axiom_tui.model.state_words import CHECKS, STEPS
 from axiom_tui.model.times import span
 from axiom_tui.plans.events import StepState
 from axiom_tui.plans.step import Plan
@@ -19,21 +19,6 @@ from screens.plan_pages import line
 
 #: A plan of more steps says in one line which of them are through.
 STEPS_IN_SIGHT = 6
-
-_CHECKS = {
-    CheckState.PASS: Cell("✓ pass", Style.OK),
-    CheckState.WARN: Cell("▲ warn", Style.WARN),
-    CheckState.FAIL: Cell("✗ fail", Style.ERROR),
-}
-_STEPS = {
-    StepState.PENDING: Cell("· pending", Style.DIM),
-    StepState.RUNNING: Cell("▶ running", Style.ACCENT),
-    StepState.DONE: Cell("✓ done", Style.OK),
-    StepState.ALREADY: Cell("✓ already so", Style.OK),
-    StepState.FAILED: Cell("✗ failed", Style.ERROR),
-    StepState.UNAVAILABLE: Cell("○ by hand", Style.WARN),
-    StepState.NOT_REACHED: Cell("· not reached", Style.DIM),
-}
 
 
 @dataclass
@@ -56,7 +41,7 @@ def checks_content(
     if checks:
         parts += [_summary(checks, overridden), Content("")]
     for check in sorted(checks, key=lambda check: urgency.index(check.state)):
-        said = Content.assemble(styled(_CHECKS[check.state]), "  ", line(check.sentence))
+        said = Content.assemble(styled(CHECKS[check.state]), "  ", line(check.sentence))
         if check.state is CheckState.FAIL:
             word = "overridden" if check.rule in overridden else f"rule {check.rule}"
             word += "" if check.overridable else ", which can't be overridden"
@@ -96,12 +81,12 @@ def progress_content(plan: Plan, progress: Progress) -> Content:
     lines = []
     through = _through(plan, progress)
     if through:
-        lines.append(Content.assemble(styled(_STEPS[StepState.DONE]), f"  the first {through} steps"))
+        lines.append(Content.assemble(styled(STEPS[StepState.DONE]), f"  the first {through} steps"))
     for index, step in enumerate(plan.steps):
         if index < through:
             continue
         state = progress.states.get(index, StepState.PENDING)
-        shown = Content.assemble(styled(_STEPS[state]), "  ", line(step.title))
+        shown = Content.assemble(styled(STEPS[state]), "  ", line(step.title))
         if state is StepState.RUNNING:
             elapsed, until = span(now() - progress.began[index]), progress.until[index]
             shown = Content.assemble(

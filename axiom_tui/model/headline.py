@@ -84,13 +84,19 @@ def _trouble(text: str, statuses: list[SourceStatus], now: datetime) -> str:
 
 
 def turns(before: Fleet, after: Fleet) -> tuple[str, ...]:
-    """What changed in how the sources are, for the message log: one line each, with the reason."""
+    """What changed in how the sources are, for the message log: one line each, with the reason.
+
+    What was off from the beginning (an API that is not installed) is no news.
+    """
     old = {status.name: (status.state, status.problem) for status in before.sources}
     lines = []
     for status in after.sources:
         if old.get(status.name) in (None, (status.state, status.problem)) and status.problem is None:
             continue
         if old.get(status.name) == (status.state, status.problem):
+            continue
+        was = old.get(status.name, (SourceState.LOADING, None))[0]
+        if status.state is SourceState.OFF and status.name != "tailnet" and was in _UNKNOWN:
             continue
         if status.state is SourceState.LIVE and old.get(status.name, (None, None))[1] is None:
             continue  # it came up as it should
@@ -120,6 +126,8 @@ def _plane(title: str, statuses: Iterable[SourceStatus], now: datetime) -> Cell:
             return Cell(f"{title} ○ off", Style.DIM)
 
 
+#: Nothing was known of a source yet.
+_UNKNOWN = (SourceState.LOADING, SourceState.OFF)
 _BADNESS = {
     SourceState.LIVE: 0,
     SourceState.OFF: 1,
