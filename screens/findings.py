@@ -10,28 +10,30 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from axiom_tui.model.cells import Cell, Style
-from axiom_tui.model.finding import Finding, Severity, Wizard
+from axiom_tui.model.finding import Finding, Wizard
 from axiom_tui.model.fleet import Fleet, SourceState
+from axiom_tui.model.state_words import SEVERITIES
 from axiom_tui.model.times import age
 from screens.frame import column
 from screens.table_screen import TableScreen
 from screens.widgets.cells import visible_lines
 from screens.widgets.columns import Column
 
-_SEVERITIES = {
-    Severity.CRITICAL: Cell("✗ critical", Style.ERROR),
-    Severity.ERROR: Cell("✗ error", Style.ERROR),
-    Severity.WARNING: Cell("▲ warning", Style.WARN),
-    Severity.INFO: Cell("· info", Style.DIM),
-}
-
 
 def _since(finding: Finding, moment: datetime) -> Cell:
     return Cell(age(finding.since, moment) or "-", Style.PLAIN if finding.since else Style.DIM)
 
 
+def _beside_subject(finding: Finding) -> Cell:
+    """The sentence without the subject at its beginning: that stands in the column before."""
+    for beginning in (f"{finding.shown}: ", f"{finding.shown} "):
+        if finding.sentence.startswith(beginning):
+            return Cell(finding.sentence.removeprefix(beginning))
+    return Cell(finding.sentence)
+
+
 COLUMNS: tuple[Column[Finding], ...] = (
-    column("severity", "SEVERITY", 10, lambda finding, _: _SEVERITIES[finding.severity], required=True,
+    column("severity", "SEVERITY", 10, lambda finding, _: SEVERITIES[finding.severity], required=True,
            sort_key=lambda finding: -finding.severity, sort_letter="S"),
     column("subject", "SUBJECT", 10, lambda finding, _: Cell(finding.shown), max_width=26, required=True,
            sort_key=lambda finding: finding.shown, sort_letter="N"),
@@ -39,10 +41,14 @@ COLUMNS: tuple[Column[Finding], ...] = (
            sort_key=lambda finding: finding.since.timestamp() if finding.since else None, sort_letter="O"),
     column("wizard", "MENDED BY", 9, lambda finding, _: Cell(finding.wizard.value or "-"), priority=5,
            sort_key=lambda finding: finding.wizard.value, sort_letter="W"),
-    column("sentence", "FINDING", 30, lambda finding, _: Cell(finding.sentence), grow=True, required=True,
+    column("sentence", "FINDING", 30, lambda finding, _: _beside_subject(finding), grow=True, required=True,
            comfort=48,
            sort_key=lambda finding: finding.sentence, sort_letter="F"),
 )  # fmt: skip
+
+
+#: Where enter leads, by what the finding is about.
+ROADS = (("mend", "mend"), ("node", "go to node"))
 
 
 class FindingsScreen(TableScreen[Finding]):
@@ -55,7 +61,9 @@ class FindingsScreen(TableScreen[Finding]):
     )
     COLUMNS = COLUMNS
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "mend")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding("enter", f"open('{road}')", what) for road, what in ROADS),
+    ]
 
     def key_of(self, row: Finding) -> str:
         return row.id
@@ -80,12 +88,27 @@ class FindingsScreen(TableScreen[Finding]):
             "No finding passes the filter; esc clears it.",
         )
 
-    def action_open(self) -> None:
-        """Open the wizard for the selected finding; without one, show its node."""
+    def action_open(self, road: str = "") -> None:
+        """Take the road that leads on from the selected finding; ``road`` only tells the bindings apart."""
+        finding = self.selected
+        match self._road():
+            case "mend" if finding is not None:
+                self.program.open_wizard(finding.wizard, (finding.subject,))
+            case "node" if finding is not None:
+                self.program.show_node(finding.subject)
+
+    def _road(self) -> str:
+        """Where enter leads from the selected finding, "" for nowhere: its remedy is all there is."""
         finding = self.selected
         if finding is None:
-            return
-        if finding.wizard is Wizard.NONE:
-            self.program.show_node(finding.subject)
-        else:
-            self.program.open_wizard(finding.wizard, (finding.subject,))
+            return ""
+        if finding.wizard is not Wizard.NONE:
+            return "mend"
+        return "node" if self.fleet.row(finding.subject) is not None else ""
+
+    def on_fleet_table_highlighted(self) -> None:
+        super().on_fleet_table_highlighted()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "open" or not parameters or parameters == (self._road(),)

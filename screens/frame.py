@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.cells import cell_len
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.content import Content
@@ -81,10 +82,19 @@ def keys_of(screen: Screen[Any]) -> list[ActiveBinding]:
         if not active.enabled:
             continue
         if isinstance(active.node, FleetTable):
-            own = next((item for item in screen._bindings.key_to_bindings.get(key, ()) if item.show), None)
+            shown = [item for item in screen._bindings.key_to_bindings.get(key, ()) if item.show]
+            own = next((item for item in shown if _is_offered(screen, item.action)), None)
+            if shown and own is None:
+                continue  # there is nothing that it would do now
             active = active._replace(binding=own or active.binding)
         found.append(active)
     return found
+
+
+def _is_offered(screen: Screen[Any], action: str) -> bool:
+    """Whether the screen has a meaning for the action now."""
+    _, name, parameters = parse(action)
+    return bool(screen.check_action(name, parameters))
 
 
 class FrameHeader(Widget):

@@ -18,21 +18,27 @@ from axiom_tui.model.details import Section
 from screens.frame import styled
 from screens.widgets.cells import visible_text
 
-LABEL_WIDTH = 14
+#: The column of labels is as wide as the longest, within these; a longer one has a line of its own.
+LABEL_WIDTHS = (14, 20)
 
 
 def render_details(name: str, sections: Sequence[Section], width: int) -> Content:
     """All sections as one text of ``width`` cells, labels in a column of their own."""
     parts = [Content.styled(visible_text(name), "bold")]
-    indent = " " * (LABEL_WIDTH + 1)
+    shortest, longest = LABEL_WIDTHS
+    lengths = [len(visible_text(line.label)) for section in sections for line in section.lines]
+    column = max([shortest, *(length for length in lengths if length <= longest)])
     for section in sections:
         parts.append(Content.assemble("\n", (section.title, "bold $text-accent")))
         for line in section.lines:
-            label = Content.styled(visible_text(line.label).ljust(LABEL_WIDTH), "$text-muted")
-            wrapped = textwrap.wrap(visible_text(line.cell.text), max(20, width - LABEL_WIDTH - 1)) or [""]
+            label = visible_text(line.label)
+            if len(label) > column:
+                parts.append(Content.styled(label, "$text-muted"))
+                label = ""
+            wrapped = textwrap.wrap(visible_text(line.cell.text), max(20, width - column - 1)) or [""]
             first, *rest = (styled(Cell(text, line.cell.style)) for text in wrapped)
-            parts.append(Content.assemble(label, " ", first))
-            parts += [Content.assemble(indent, text) for text in rest]
+            parts.append(Content.assemble((label.ljust(column), "$text-muted"), " ", first))
+            parts += [Content.assemble(" " * (column + 1), text) for text in rest]
     return Content("\n").join(parts)
 
 

@@ -186,7 +186,15 @@ def _pods(pods: Sequence[Pod]) -> Section:
     lines = []
     for name in sorted(classes, key=lambda name: (-classes[name], name)):
         bad = f", {unready[name]} not ready" if unready[name] else ""
-        lines.append(Line(name, Cell(f"{counts[name]} pods{bad}", Style.WARN if bad else Style.PLAIN)))
+        lines.append(
+            Line(
+                name,
+                Cell(
+                    f"{counts[name]} {'pod' if counts[name] == 1 else 'pods'}{bad}",
+                    Style.WARN if bad else Style.PLAIN,
+                ),
+            )
+        )
     return Section("Pods", tuple(lines) or (Line("", Cell("none")),))
 
 

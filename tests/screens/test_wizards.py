@@ -143,7 +143,7 @@ async def test_from_all_findings_to_their_end_and_back(axiom: EmbeddedAxiom) -> 
     async with running(axiom.settings, SIZE) as screen:
         await at_home(screen)
         await screen.press("5")
-        await screen.sees("WALL-A-3: public IP, should be external", "WALL-A-4: no load-balancer labels")
+        await screen.sees("WALL-A-3 - labels public IP, should be external", "no load-balancer labels.")
         await screen.command("labels")
         await stage(screen, "choose")
         await screen.sees(*(f"[x] {name}" for name in WRONG), "[ ] WALL-A-1", "Policy in force")
@@ -191,7 +191,7 @@ async def test_from_all_findings_to_their_end_and_back(axiom: EmbeddedAxiom) -> 
         await screen.press("enter")
         await screen.sees("○ undone")
         await screen.press("5")
-        await screen.sees("WALL-A-4: no load-balancer labels", "WALL-A-3: public IP, should be external")
+        await screen.sees("no load-balancer labels.", "WALL-A-3 - labels public IP, should be external")
 
 
 async def test_from_one_node_and_undo_from_its_result(axiom: EmbeddedAxiom) -> None:
@@ -278,6 +278,31 @@ async def test_from_one_finding(axiom: EmbeddedAxiom) -> None:
         await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
         await screen.press("space")
         await screen.sees("[ ] WALL-A-4", "[ ] WALL-A-3")
+
+
+async def test_a_finding_without_a_wizard_leads_to_its_node(axiom: EmbeddedAxiom) -> None:
+    async with running(axiom.settings, SIZE) as screen:
+        await at_home(screen)
+        await screen.press("5")
+        await screen.type("/no load-balancer")
+        await screen.press("enter")
+        await screen.sees("⏎ mend")
+        await screen.press("escape")
+        await screen.type("/NotReady")
+        await screen.press("enter")
+        await screen.sees("⏎ go to node", "is NotReady since")
+        await screen.press("escape")
+        await screen.type("/different places")
+        await screen.press("enter")
+        await screen.sees_no("⏎")  # it is about no node, and no wizard mends it
+        await screen.press("enter", "escape")
+        await screen.sees("SEVERITY")
+        await screen.type("/NotReady")
+        await screen.press("enter", "enter")
+        await screen.sees("VERDICT")
+        selected = getattr(screen.app.screen, "selected", None)
+        assert selected is not None
+        assert selected.key == "wall-a-7"
 
 
 async def test_the_keys_say_what_they_do_on_each_page(axiom: EmbeddedAxiom) -> None:
