@@ -132,6 +132,7 @@ def labels(axiom: EmbeddedAxiom, name: str) -> tuple[str | None, str | None] | N
 
 
 def test_a_plan_is_shown_and_nothing_is_done(run: Run, axiom: EmbeddedAxiom) -> None:
+    without_passwords(axiom)
     code, out, said = run("plan", "join", NEWCOMER_ARM, "--name", "WALL-A-10")
     assert (code, said) == (0, "")
     assert "WALL-A-10" in out
@@ -145,7 +146,8 @@ def test_a_plan_is_shown_and_nothing_is_done(run: Run, axiom: EmbeddedAxiom) -> 
     assert run("journal")[1] == ""
 
 
-def test_a_plan_as_json(run: Run) -> None:
+def test_a_plan_as_json(run: Run, axiom: EmbeddedAxiom) -> None:
+    without_passwords(axiom)
     code, out, _ = run("plan", "join", NEWCOMER_ARM, "--name", "WALL-A-10", "--pool", "games", "-o", "json")
     plan = json.loads(out)
     assert code == 0
@@ -208,6 +210,16 @@ def test_a_password_cannot_be_asked_without_a_terminal(run: Run, axiom: Embedded
     assert labels(axiom, "wall-a-10") is None
 
 
+def test_a_servers_password_cannot_be_asked_without_a_terminal(run: Run, axiom: EmbeddedAxiom) -> None:
+    code, out, said = run("plan", "join", NEWCOMER_ARM, "--name", "WALL-A-10")  # whose sudo wants none
+    assert (code, out) == (2, "")
+    assert "fail: No server gives a join token: M-O-1 can't (sudo on " in said
+    assert "WALL-A-10 can't join: join-token failed." in said
+    code, out, said = run("plan", "join", NEWCOMER_ARM, "--name", "WALL-A-10", "--override", "join-token")
+    assert code == 0, said
+    assert "overridden: join-token: No server gives a join token" in out
+
+
 def test_an_unknown_host_key_is_not_accepted_without_a_terminal(run: Run, axiom: EmbeddedAxiom) -> None:
     code, _, said = run("plan", "join", "no-tailscale", "--name", "WALL-A-10")
     assert code == 2
@@ -247,7 +259,10 @@ def test_fails_are_said_with_the_way_to_override_them(run: Run, axiom: EmbeddedA
         ((NEWCOMER_ARM, "--name", "M-O-1", "--role", "first-server"), "Give it: --k3s-version v1.33.4+k3s1"),
     ],
 )
-def test_bad_choices_have_a_sentence(run: Run, arguments: tuple[str, ...], words: str) -> None:
+def test_bad_choices_have_a_sentence(
+    run: Run, axiom: EmbeddedAxiom, arguments: tuple[str, ...], words: str
+) -> None:
+    without_passwords(axiom)
     code, out, said = run("plan", "join", *arguments)
     assert (code, out) == (2, "")
     assert words in said
@@ -279,11 +294,11 @@ def test_passwords_are_asked_for_and_never_shown(axiom: EmbeddedAxiom) -> None:
         terminal.answers("eight lobsters sing")
         terminal.waits_for("(the one before was refused)")
         terminal.answers(PASSWORD)
+        terminal.waits_for("Password that sudo asks technat for on 100.")  # of the server
+        terminal.answers(PASSWORD)
         terminal.waits_for("Apply this plan? Type yes:")
         assert labels(axiom, "wall-a-10") is None
         terminal.answers("yes")
-        terminal.waits_for("Password that sudo asks technat for on 100.")
-        terminal.answers(PASSWORD)
         assert terminal.ends() == 0, terminal.seen
         seen = terminal.seen
     assert labels(axiom, "wall-a-10") == ("true", "external")
@@ -318,6 +333,7 @@ def test_a_host_key_is_compared_by_a_person(axiom: EmbeddedAxiom) -> None:
 
 
 def test_the_login_page_of_check_mode_is_printed(axiom: EmbeddedAxiom) -> None:
+    without_passwords(axiom)
     host = axiom.hosts[NEWCOMER_ARM]
     host.fault("host-check-mode")
     with at_terminal(axiom, "plan", "join", NEWCOMER_ARM, "--name", "WALL-A-10") as terminal:

@@ -115,6 +115,10 @@ class K3sState:
     urls: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
 
+    def state(self, unit: str) -> str:
+        """ "" for a unit that is not there."""
+        return dict(self.units).get(unit, "")
+
     @property
     def running(self) -> tuple[str, ...]:
         return tuple(name for name, state in self.units if state in ("active", "activating", "reloading"))

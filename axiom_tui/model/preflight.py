@@ -15,6 +15,7 @@ from axiom_tui.model import (
     preflight_host,
     preflight_servers,
     preflight_tailnet,
+    preflight_token,
 )
 from axiom_tui.model.checks import Check
 from axiom_tui.model.host import HostFacts
@@ -74,6 +75,7 @@ RULES: tuple[Rule, ...] = (
     Rule("api-name", preflight_cluster.api_name),
     Rule("api", preflight_cluster.api, needs_cluster=True),
     Rule("api-ca", preflight_cluster.api_ca, needs_cluster=True),
+    Rule("join-token", preflight_token.join_token, needs_cluster=True),
     Rule("k3s", preflight_cluster.k3s),
     Rule("leftovers", preflight_cluster.leftovers),
     Rule("version", preflight_cluster.version),

@@ -8,8 +8,24 @@ from axiom_tui.model.checks import Check, CheckState
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import Role, fold
 from axiom_tui.model.node import Node
+from axiom_tui.model.problem import Problem
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import TailnetDevice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSource:
+    """Where the join token will come from, as it was tried. ``needed`` False: the host has joined already.
+
+    ``reference`` is that of a secret, "" for a server. ``server`` is the address of the one that will give
+    the token, "" if none can. ``refused`` were tried before it; ``problem`` is the secret's.
+    """
+
+    needed: bool = True
+    reference: str = ""
+    server: str = ""
+    refused: tuple[tuple[str, Problem], ...] = ()
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +34,7 @@ class JoinContext:
 
     ``version`` is the API server's. ``cluster_ca`` is the PEM that this workstation trusts, "" for the
     system's CAs. ``has_password``: K3s keeps a node password for this name, None: it could not be read.
-    ``can_control``: the plan may change the device by the control API.
+    ``can_control``: the plan may change the device by the control API. ``token`` None: it was not tried.
     """
 
     name: str
@@ -39,6 +55,7 @@ class JoinContext:
     release: str = "22.04"
     server_flags: tuple[str, ...] = ()
     install_sha256: str = ""
+    token: TokenSource | None = None
 
     @property
     def node_name(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from axiom_tui.clients.configured import dns_records
 from axiom_tui.clients.kubernetes import DAEMON_SETS, NODES, PODS, SECRETS, SERVICES, KubernetesClient
+from axiom_tui.clients.secret_sources import read_secret
 from axiom_tui.config import Settings
 from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.model.exposure import Effect, effect_of
@@ -16,6 +17,7 @@ from axiom_tui.model.naming import Role, natural_key
 from axiom_tui.model.node import Condition, Node
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.preflight import JoinContext, preflight
+from axiom_tui.model.preflight_context import TokenSource
 from axiom_tui.model.preflight_tailnet import MACHINES_PAGE, wanted_tags
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.servicelb import HAS_SELECTOR_LABEL
@@ -24,6 +26,7 @@ from axiom_tui.plans.host_facts import MODULES, Asked, collect
 from axiom_tui.plans.join_choice import By, JoinChoice, JoinSpec, TokenFrom
 from axiom_tui.plans.join_cluster_steps import is_cilium_agent
 from axiom_tui.plans.join_node import RIGHTS, first_server_plan, join_plan
+from axiom_tui.plans.join_token import token_source
 from axiom_tui.plans.label_checks import common_checks
 from axiom_tui.plans.proposal import FoundingMeans, Means, Proposal, addresses_of
 from axiom_tui.plans.servicelb import SettleServiceLb
@@ -58,8 +61,8 @@ def checks(means: Means, choice: JoinChoice, facts: HostFacts) -> tuple[Check, .
     """What every plan needs (mode, rights, lock), then every preflight rule that applies."""
     if choice.first_server:
         own = common_checks(_founding(means), ())
-        return (*own, *preflight(facts, _Look.at(means, choice).context(facts)))
-    look = _Look.at(means, choice)
+        return (*own, *preflight(facts, _Look.at(means, choice, facts).context(facts)))
+    look = _Look.at(means, choice, facts)
     return (*common_checks(means, (*RIGHTS, *SettleServiceLb.rights)), *preflight(facts, look.context(facts)))
 
 
@@ -68,14 +71,14 @@ def propose_join(means: Means, choice: JoinChoice, facts: HostFacts) -> Proposal
 
     Before it runs it is made again: from the host's facts and the cluster as they are by then.
     """
-    look = _Look.at(means, choice)
+    look = _Look.at(means, choice, facts)
     plan = look.plan(facts)
     # By its address: names of hosts change, and the login that there is was made by it.
     same = replace(choice, host=_address(choice, look.devices))
 
     def again() -> Plan:
         fresh = facts_of(means, same)
-        now = _Look.at(means, same, confirmed=plan.effect)
+        now = _Look.at(means, same, fresh, confirmed=plan.effect)
         fails = standing_fails(preflight(fresh, now.context(fresh)), choice.overridden)
         if fails:
             said = " ".join(f"{check.rule}: {check.sentence}" for check in fails)
@@ -100,14 +103,15 @@ class _Look:
     version: str
     authority: str
     has_password: bool | None
+    token: TokenSource | None
     confirmed: tuple[str, ...] = ()
 
     @classmethod
-    def at(cls, means: Means, choice: JoinChoice, confirmed: tuple[str, ...] = ()) -> _Look:
+    def at(cls, means: Means, choice: JoinChoice, facts: HostFacts, confirmed: tuple[str, ...] = ()) -> _Look:
         devices = _devices(means)
         if choice.first_server:
             seen = Observation(devices=devices)
-            return cls(means, choice, devices, seen, choice.version, "", None, confirmed)
+            return cls(means, choice, devices, seen, choice.version, "", None, None, confirmed)
         client = means.client
         seen = Observation(
             nodes=client.list(NODES).items,
@@ -117,7 +121,9 @@ class _Look:
             devices=devices,
         )
         password = _has_password(client, choice.node)
-        return cls(means, choice, devices, seen, client.version(), client.authority, password, confirmed)
+        token = _token_source(means, choice, facts, _server_addresses(seen.nodes))
+        version, authority = client.version(), client.authority
+        return cls(means, choice, devices, seen, version, authority, password, token, confirmed)
 
     def plan(self, facts: HostFacts) -> Plan:
         """Raises AxiomError for a choice that cannot be planned."""
@@ -174,6 +180,7 @@ class _Look:
                 f"--servicelb-namespace={self.settings.servicelb.namespace}",
             ),
             install_sha256=self.choice.install_sha256 or join.install_sha256,
+            token=self.token,
         )
 
     def spec(self, facts: HostFacts) -> JoinSpec:
@@ -220,9 +227,9 @@ class _Look:
             servicelb_namespace=settings.servicelb.namespace,
             install_url=join.install_url,
             install_sha256=sha256,
-            token=self._token(),
+            token=_token_from(self.means, choice),
             token_ttl=join.token_ttl.total_seconds(),
-            servers=_server_addresses(self.seen.nodes),
+            servers=self._servers(),
             install_timeout=join.install_timeout.total_seconds(),
             ready_timeout=join.ready_timeout.total_seconds(),
             login_timeout=settings.ssh.login_timeout.total_seconds(),
@@ -287,12 +294,10 @@ class _Look:
         seen = next((line for line in self.confirmed if line.startswith(begin)), "")
         return seen or f"{begin}{check.sentence}"
 
-    def _token(self) -> str:
-        if self.choice.first_server:
-            return TokenFrom.NEW
-        if self.settings.join.token is not None:
-            return str(self.settings.join.token)
-        return TokenFrom.SERVER if self.choice.role is Role.SERVER else TokenFrom.CREATED
+    def _servers(self) -> tuple[str, ...]:
+        """Who is asked for the token, the one first that was found able to give it."""
+        able = self.token.server if self.token is not None else ""
+        return tuple(sorted(_server_addresses(self.seen.nodes), key=lambda address: address != able))
 
     def _device_work(
         self, facts: HostFacts, device: TailnetDevice | None, tags: tuple[str, ...]
@@ -378,6 +383,27 @@ def _server_addresses(nodes: Sequence[Node]) -> tuple[str, ...]:
         key=lambda node: (not node.is_ready, natural_key(node.name)),
     )
     return tuple(node.internal_ips[0] for node in servers if node.internal_ips)
+
+
+def _token_from(means: Means, choice: JoinChoice) -> str:
+    if choice.first_server:
+        return TokenFrom.NEW
+    if means.settings.join.token is not None:
+        return str(means.settings.join.token)
+    return TokenFrom.SERVER if choice.role is Role.SERVER else TokenFrom.CREATED
+
+
+def _token_source(
+    means: Means, choice: JoinChoice, facts: HostFacts, servers: Sequence[str]
+) -> TokenSource | None:
+    """Not tried where the host can't join anyway: nobody gives a server's password for nothing."""
+    if facts.no_root is not None or not facts.tailnet_ip:
+        return None
+    if facts.k3s.state("k3s" if choice.role is Role.SERVER else "k3s-agent") == "active":
+        return TokenSource(needed=False)
+    deadline = means.settings.ssh.command_timeout.total_seconds()
+    token = _token_from(means, choice)
+    return token_source(means.hosts, token, servers[:MOST_SERVERS], read_secret, deadline)
 
 
 def _has_password(client: KubernetesClient, node: str) -> bool | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from axiom_tui.clients.ssh_values import Completed, OnOutput, Stream
-from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.model.preflight_context import TokenSource
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.secret import Secret
 from axiom_tui.plans import join_files as files
 from axiom_tui.plans.hosts import Hosts
@@ -149,6 +150,39 @@ class BringToken(HostStep):
             "There is no server from which a join token could be had.",
             "Name one in the settings (join.token), then make the plan again.",
         )
+
+
+def token_source(
+    hosts: Hosts, token: str, servers: Sequence[str], read_secret: Callable[[str], Secret], deadline: float
+) -> TokenSource:
+    """Try who can give the token (`TokenFrom`, or a reference to a secret): all that a person must give for
+    it is asked now. Nothing is made. Takes up to ``deadline`` s for each server; raises only CANCELLED."""
+    if token not in (TokenFrom.CREATED, TokenFrom.SERVER):
+        try:
+            read_secret(token)
+        except AxiomError as error:
+            return TokenSource(reference=token, problem=error.problem)
+        return TokenSource(reference=token)
+    # Who may list tokens may make one. What they print is of no use here, and stays there.
+    trial = f"{files.K3S} token list >/dev/null" if token == TokenFrom.CREATED else f"test -s {SERVER_TOKEN}"
+    title = "k3s token list" if token == TokenFrom.CREATED else f"look for {SERVER_TOKEN}"
+    refused: list[tuple[str, Problem]] = []
+    for server in servers:
+        try:
+            shell = hosts.shell(server, "")
+            shell.check_sudo()
+            done = shell.sudo(trial, deadline=min(SERVER_DEADLINE, deadline), title=title)
+            if not done.ok:
+                raise failed(Completed(done.status, b"", done.stderr), title, server)
+        except AxiomError as error:
+            if error.problem.kind is ProblemKind.CANCELLED:
+                raise
+            refused.append((server, error.problem))
+            if error.problem.kind in OTHER_MAY_DO:
+                continue
+            break
+        return TokenSource(server=server, refused=tuple(refused))
+    return TokenSource(refused=tuple(refused))
 
 
 def _secret_of(text: str, host: str) -> Secret:

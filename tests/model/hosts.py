@@ -22,6 +22,7 @@ from axiom_tui.model.host import (
 from axiom_tui.model.naming import Role
 from axiom_tui.model.node import Condition, Node
 from axiom_tui.model.preflight import JoinContext
+from axiom_tui.model.preflight_context import TokenSource
 from axiom_tui.model.tailnet import PathKind, TailnetDevice
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -126,6 +127,7 @@ CONTEXT = JoinContext(
     has_password=False,
     server_flags=SERVER_FLAGS,
     install_sha256=SHA256,
+    token=TokenSource(server="100.64.0.1"),
 )
 #: The same host as fourth server; they all stand in one place.
 SERVER_CONTEXT = replace(

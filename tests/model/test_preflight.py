@@ -26,6 +26,7 @@ from axiom_tui.model.host import (
 from axiom_tui.model.host_decoder import decode_facts
 from axiom_tui.model.naming import Role
 from axiom_tui.model.preflight import RULES, JoinContext, preflight
+from axiom_tui.model.preflight_context import TokenSource
 from axiom_tui.model.preflight_servers import read_flags
 from axiom_tui.model.problem import Problem, ProblemKind
 from axiom_tui.model.tailnet import PathKind
@@ -42,6 +43,7 @@ from tests.model.hosts import (
     server,
 )
 
+NO_FILE = Problem(ProblemKind.MISSING, "no such file.", "Make it.")
 PASS, WARN, FAIL = CheckState.PASS, CheckState.WARN, CheckState.FAIL
 
 
@@ -256,6 +258,23 @@ AROUND: list[tuple[str, CheckState, str, dict[str, object]]] = [
         WARN,
         "this host already",
         {"nodes": (*SERVERS, agent(10, "100.64.0.20"))},
+    ),
+    ("join-token", PASS, "M-O-1 gives", {}),
+    ("join-token", PASS, "no token is needed", {"token": TokenSource(needed=False)}),
+    ("join-token", PASS, "file:/t", {"token": TokenSource(reference="file:/t")}),
+    ("join-token", FAIL, "no such file", {"token": TokenSource(reference="file:/t", problem=NO_FILE)}),
+    ("join-token", FAIL, "There is no server", {"token": TokenSource()}),
+    (
+        "join-token",
+        WARN,
+        "M-O-2 gives the join token; M-O-1 can't (no such file)",
+        {"token": TokenSource(server="100.64.0.2", refused=(("100.64.0.1", NO_FILE),))},
+    ),
+    (
+        "join-token",
+        FAIL,
+        "No server gives a join token: M-O-1 can't (no such file); 10.0.0.9 can't",
+        {"token": TokenSource(refused=(("100.64.0.1", NO_FILE), ("10.0.0.9", NO_FILE)))},
     ),
     ("public-address", FAIL, "no public address", {"public_address": "100.64.0.20"}),
     ("public-address", FAIL, "no public address", {"public_address": "10.0.0.1"}),

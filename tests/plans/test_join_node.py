@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from axiom_tui.clients.kubernetes import NODES
 from axiom_tui.clients.ssh import Interaction
 from axiom_tui.config import SecretReference
 from axiom_tui.model.checks import CheckState
@@ -27,7 +28,7 @@ from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
 from axiom_tui.plans.join_proposal import facts_of
 from axiom_tui.plans.proposal import resume, undo
 from axiom_tui.plans.step import CancelToken
-from axiom_tui.simulator.hosts.host import Access, Computer
+from axiom_tui.simulator.hosts.host import Access, Computer, Host, Sudo
 from tests.clients.test_infomaniak import TOKEN, Zone
 from tests.clients.wire_server import serving
 from tests.plans.embedded import NEWCOMER, NEWCOMER_ARM, PASSWORD, Answers, Embedded, embedded, fails
@@ -290,7 +291,6 @@ CHANGES: list[tuple[Callable[[Embedded], object], str]] = [
         "Name the host WALL-A-10 (it is somebody-was-here)",
     ),
     (lambda world: world.host().fault("host-metadata-silent"), "effect, new: public-address: "),
-    (lambda world: world.host("m-o-1").hosts.world.silence("m-o-1"), "ssh 100."),
 ]
 
 
@@ -308,6 +308,14 @@ def test_what_has_changed_since_the_plan_is_shown_and_nothing_is_run(
     assert world.answers.asked == asked  # the login still held: nobody had to give a password again
     assert world.host().name == name
     assert world.host().files.find("/etc/rancher") is None
+
+
+def test_a_server_that_went_down_since_the_plan_is_seen(world: Embedded) -> None:
+    proposal = world.propose()
+    world.axiom.world.silence("m-o-1")
+    result = world.run(proposal)
+    assert (result.outcome, result.journalled) == (Outcome.CHANGED, False), world.said
+    assert any("  no longer: ssh 100." in line for line in world.said), world.said
 
 
 def test_a_host_that_is_no_longer_fit_is_not_joined(world: Embedded) -> None:
@@ -345,6 +353,63 @@ def test_a_cancel_while_it_looks_again_ends_what_blocks(world: Embedded) -> None
     result = proposal.run(tell, cancel)
     assert (result.outcome, result.journalled) == (Outcome.CANCELLED, False), result.problem
     assert time.monotonic() - began < 60
+
+
+def test_all_passwords_are_asked_for_before_the_plan(world: Embedded) -> None:
+    choice = world.choice()
+    check = world.judged(choice)["join-token"]
+    assert (check.state, check.sentence.split(" ")[0]) == (CheckState.PASS, "M-O-1")
+    assert len(world.axiom.hosts.secrets.tokens()) == 0  # nothing was made yet
+    proposal = world.propose(choice)
+    server = world.means.client.get(NODES, "m-o-1").internal_ips[0]
+    assert world.answers.asked == [f"sudo {world.facts(choice).tailnet_ip}", f"sudo {server}"]
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert len(world.answers.asked) == 2
+
+
+def test_a_server_that_is_down_leaves_the_token_to_the_next(world: Embedded) -> None:
+    world.host("m-o-1").fault("host-refuse")
+    choice = world.choice()
+    check = world.judged(choice)["join-token"]
+    assert check.state is CheckState.WARN
+    assert check.sentence.startswith("M-O-2 gives the join token; M-O-1 can't (")
+    proposal = world.propose(choice)
+    second = world.means.client.get(NODES, "m-o-2").internal_ips[0]
+    step = proposal.plan.step("token")
+    assert step is not None
+    assert step.commands[0].startswith(f"ssh {second} sudo ")
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert not [process for process in world.host("m-o-1").kernel.history if "token" in process.arguments]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "word"),
+    [
+        (lambda host: setattr(host, "sudo", Sudo.ABSENT), "technat may not use sudo"),
+        (lambda host: host.fault("host-sudo-password"), "refused the password"),
+        (lambda host: host.files.remove("/usr/local/bin/k3s"), "k3s"),
+    ],
+)
+def test_a_token_that_no_server_gives_is_a_fail_before_anything(
+    world: Embedded, breaks: Callable[[Host], object], word: str
+) -> None:
+    for name in ("m-o-1", "m-o-2", "m-o-3"):
+        world.host(name).furnish()
+        breaks(world.host(name))
+    found = world.judged(world.choice())
+    assert fails(found) == {"join-token"}
+    assert word in found["join-token"].sentence
+    assert "join.token" in found["join-token"].remedy
+
+
+def test_a_secret_that_is_not_there_is_a_fail(world: Embedded, tmp_path: Path) -> None:
+    join = replace(world.settings.join, token=SecretReference("file", str(tmp_path / "none")))
+    world.means = world.new_means(replace(world.settings, join=join))
+    found = world.judged(world.choice())
+    assert fails(found) == {"join-token"}
+    assert str(tmp_path / "none") in found["join-token"].sentence
 
 
 def test_a_viewer_can_see_the_plan_and_may_not_apply_it(world: Embedded) -> None:
