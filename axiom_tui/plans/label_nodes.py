@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from axiom_tui.clients.kubernetes_wire import NODES
@@ -28,6 +28,9 @@ RIGHTS = (Right("get", "nodes"), Right("patch", "nodes"))
 PERSISTED = "K3s is not restarted: the labels hold at once, what is written on the nodes from its next start"
 #: So often a node may move on (heartbeats do) between our look and our patch before we give up.
 ATTEMPTS = 5
+
+#: After these nobody knows whether a request was carried out.
+UNANSWERED = (ProblemKind.TIMED_OUT, ProblemKind.UNREACHABLE, ProblemKind.BROKEN, ProblemKind.GARBLED)
 
 Labels = Mapping[str, str | None]
 
@@ -86,7 +89,7 @@ class LabelStep(Step):
         self.commands = self._commands(self._wanted)
 
     def is_done(self, run: Run) -> bool:
-        return found_labels(self._client.get(NODES, self.node)) == self._wanted
+        return found_labels(self._get()) == self._wanted
 
     def run(self, run: Run) -> None:
         # Look before anything is remembered: what somebody else changed is nothing for us to take back.
@@ -106,7 +109,7 @@ class LabelStep(Step):
         raise self._restless()
 
     def verify(self, run: Run) -> None:
-        found = found_labels(self._client.get(NODES, self.node))
+        found = found_labels(self._get())
         if found != self._wanted:
             raise fail(
                 ProblemKind.BROKEN,
@@ -132,8 +135,8 @@ class LabelStep(Step):
         assert earlier is not None  # else it is undone already
         for _ in range(ATTEMPTS):
             run.check()
-            node = self._client.get(NODES, self.node)
-            if (objection := self.objection(node, run.earlier)) is not None:
+            node = self._get()
+            if (objection := self.objection_to_undo(node, run.earlier)) is not None:
                 raise AxiomError(objection)
             try:
                 self._patch(earlier, node.resource_version)
@@ -143,20 +146,37 @@ class LabelStep(Step):
                     raise
         raise self._restless()
 
-    def objection(self, node: Node, before: Mapping[str, Json]) -> Problem | None:
-        """Why the undo leaves the node alone, if so: somebody has changed it since. ``before`` is what the
-        step remembered."""
-        found, earlier = found_labels(node), earlier_labels(before)
-        is_ours = node.uid == before.get("uid") and found == self._wanted
-        if earlier is None or found == earlier or is_ours:
+    def objection(self, node: Node | None) -> Problem | None:
+        """Why this step does not touch the node as it is now, if so: it is not what the plan was made from."""
+        if node is None:
+            return Problem(
+                ProblemKind.MISSING,
+                f"{self._shown} is not in the cluster any more.",
+                "Make a new plan without it: what is done already is skipped.",
+            )
+        found = Premise.of(node)
+        if found == self.premise:
             return None
-        how = f"it has {_words(found)}"
-        if node.uid != before.get("uid"):
-            how = f"it was registered again, and has {_words(found)}"
         return Problem(
             ProblemKind.CONFLICT,
-            f"{self._shown} was changed since by somebody else: {how}. Undo would overwrite that.",
-            f"To have the earlier labels back, type: {self._commands(earlier)[0]}",
+            f"{self._shown} has changed since the plan was made: {_changes(self.premise, found)}.",
+            "Make the plan again from what is there now.",
+        )
+
+    def objection_to_undo(self, node: Node, before: Mapping[str, Json]) -> Problem | None:
+        """Why the undo does not touch the node as it is now, if so: it is not as this step left it.
+        ``before`` is what the step remembered."""
+        found = found_labels(node)
+        is_same = node.uid == before.get("uid")
+        if is_same and found == self._wanted:
+            return None
+        how = f"was changed since by somebody else: it has {_words(found)}"
+        if not is_same:
+            how = f"was registered again since: it has {_words(found)}"
+        return Problem(
+            ProblemKind.CONFLICT,
+            f"{self._shown} {how}. Undo would overwrite that.",
+            f"To have the earlier labels back, type: {self.undo_commands(before)[0]}",
         )
 
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
@@ -164,21 +184,34 @@ class LabelStep(Step):
         return self._commands(labels) if labels is not None else ()
 
     def _patch(self, labels: Labels, resource_version: str) -> Node:
-        return self._client.patch_node_labels(
-            self.node, labels, resource_version=resource_version, field_manager=FIELD_MANAGER
-        )
+        try:
+            return self._client.patch_node_labels(
+                self.node, labels, resource_version=resource_version, field_manager=FIELD_MANAGER
+            )
+        except AxiomError as error:
+            problem = error.problem
+            if problem.kind not in UNANSWERED:
+                raise
+            raise fail(
+                problem.kind,
+                f"{problem.sentence} Whether {self._shown} has {_words(labels)} now is not known.",
+                f"{problem.remedy} Then resume this plan from the journal: it looks first.".strip(),
+            ) from error
 
     def _checked(self) -> Node:
         """The node as it is now; raises CONFLICT if it is not what the plan was made from."""
-        node = self._client.get(NODES, self.node)
-        found = Premise.of(node)
-        if found != self.premise:
-            raise fail(
-                ProblemKind.CONFLICT,
-                f"{self._shown} has changed since the plan was made: {_changes(self.premise, found)}.",
-                "Make the plan again from what is there now.",
-            )
+        node = self._get()
+        if (objection := self.objection(node)) is not None:
+            raise AxiomError(objection)
         return node
+
+    def _get(self) -> Node:
+        """The node as it is now. Raises MISSING, with what to do then."""
+        try:
+            return self._client.get(NODES, self.node)
+        except AxiomError as error:
+            gone = self.objection(None) if error.problem.kind is ProblemKind.MISSING else None
+            raise (AxiomError(gone) if gone is not None else error) from error
 
     def _restless(self) -> AxiomError:
         return fail(
@@ -213,7 +246,7 @@ def label_plan(
     by_name = {node.name: node for node in nodes}
     steps: list[LabelStep] = []
     already: list[str] = []
-    warnings: list[str] = []
+    notes: list[str] = []
     targets: dict[str, NodeHost] = {}
     for name in sorted(pools, key=natural_key):
         pool = pools[name]
@@ -229,7 +262,7 @@ def label_plan(
         if persist is not None and label_persist.needs_host(node, pool, changes):
             targets[name] = NodeHost.of(node, pool, persist.devices)
         elif warning := label_persist.said_by_k3s(naming.display(name), node, pool):
-            warnings.append(warning)
+            notes.append(warning)
         if not changes:
             already.append(f"{naming.display(name)} is {_where(pool)}")
             continue
@@ -241,12 +274,12 @@ def label_plan(
         # Those that are not Ready come last: if their hosts cannot be reached, all else is done by then.
         silent = [name for name in targets if not by_name[name].is_ready]
         targets |= {name: targets.pop(name) for name in silent}
-        warnings += [label_persist.may_not_be_reached(naming.display(name)) for name in silent]
+        notes += [label_persist.may_not_be_reached(naming.display(name)) for name in silent]
         last = persist_steps(persist.hosts, naming, targets, persist.login)
         chosen = label_persist.recorded(targets, persist.login)
-        effect = (*effect, PERSISTED)
-    effect = (*effect, *warnings)
-    return _plan(cluster, naming, steps, tuple(already), effect, final, last, chosen)
+        notes.insert(0, PERSISTED)
+    plan = _plan(cluster, naming, steps, tuple(already), tuple(notes), final, last, chosen)
+    return replace(plan, effect=(*effect, *notes))
 
 
 def pools_by_policy(nodes: Iterable[Node], rules: Rules) -> dict[str, str]:
@@ -267,7 +300,10 @@ def fresh_nodes(client: NodeClient, names: Iterable[str]) -> tuple[Node, ...]:
 
 
 def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] = ()) -> Plan:
-    """The same plan from its journal: the same pools and premises, whatever the rules say by now."""
+    """The same plan from its journal: the same pools and premises, whatever the rules say by now.
+
+    Its effect on the Services is not remembered: what it was by then is not what it is now.
+    """
     client, naming = access.kubernetes, access.rules.naming
     if client is None:
         raise fail(
@@ -281,7 +317,7 @@ def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] =
         for name, choice in chosen.items()
     ]
     already = cast(Sequence[str], choices["already"])
-    effect = cast(Sequence[str], choices["effect"])
+    notes = cast(Sequence[str], choices["notes"])
     last: tuple[PersistLabels, ...] = ()
     persist = cast(Mapping[str, Json] | None, choices.get("persist"))
     if persist is not None:
@@ -292,7 +328,7 @@ def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] =
                 "Check `ssh` in the settings, then resume.",
             )
         last = persist_steps(access.hosts, naming, *label_persist.recalled(persist))
-    return _plan(access.cluster, naming, steps, tuple(already), tuple(effect), final, last, persist)
+    return _plan(access.cluster, naming, steps, tuple(already), tuple(notes), final, last, persist)
 
 
 def kubectl_label(context: str, node: str, labels: Labels) -> str:
@@ -306,7 +342,7 @@ def _plan(
     naming: NamingScheme,
     steps: Sequence[LabelStep],
     already: tuple[str, ...],
-    effect: tuple[str, ...],
+    notes: tuple[str, ...],
     final: Sequence[Step],
     last: Sequence[PersistLabels],
     persist: Mapping[str, Json] | None,
@@ -324,12 +360,12 @@ def _plan(
         subject=subject,
         cluster=cluster,
         steps=(*steps, *settling, *last),
-        effect=effect,
+        effect=notes,
         rights=(*RIGHTS, *(right for step in final for right in step.rights)),
         choices={
             "steps": {step.node: {"pool": step.pool, **_recorded(step.premise)} for step in steps},
             "already": list(already),
-            "effect": list(effect),
+            "notes": list(notes),
             **({"persist": persist} if persist is not None else {}),
         },
         already=already,

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 NAMESPACE = "kube-system"
 NAME = "axiom-tui"
 DURATION = 30  # seconds that a lock lasts unrenewed
+SKEW = 2.0  # seconds by which a time in a Lease may be ahead without a clock being wrong
 WHAT_FOR = "axiom-tui/what-for"
 PLAN = "axiom-tui/plan"
 SESSION = "axiom-tui/session"
@@ -365,11 +366,15 @@ def _held(holder: Holder, now: datetime) -> Problem:
     purpose = f", to {holder.what_for}" if holder.what_for else ""
     renewed = ""
     if holder.renewed:
-        renewed = f" It was last renewed {max(0.0, (now - holder.renewed).total_seconds()):.0f} s ago."
+        ago = (now - holder.renewed).total_seconds()
+        renewed = f" It was last renewed {max(0.0, ago):.0f} s ago."
+        if ago < -SKEW:
+            renewed = f" By its own clock it was renewed {-ago:.0f} s from now: that clock is wrong."
     return Problem(
         ProblemKind.CONFLICT,
         f"{holder.who} is changing this cluster{since}{purpose}.{renewed}",
-        f"Wait for it, look on, or take over if it stays unrenewed for another {holder.expires_in:.0f} s.",
+        "Look on, or wait for it (headless: --wait SECONDS); it is taken over once it was not renewed for "
+        f"{holder.expires_in:.0f} s more.",
     )
 
 

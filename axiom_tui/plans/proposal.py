@@ -29,6 +29,7 @@ from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.model.tailnet_merge import merge
 from axiom_tui.plans import registry
 from axiom_tui.plans.access import Access
+from axiom_tui.plans.effect_again import with_effect
 from axiom_tui.plans.entry import UNDO, Entry
 from axiom_tui.plans.events import Event, Result
 from axiom_tui.plans.file_lock import FileLock
@@ -36,6 +37,7 @@ from axiom_tui.plans.hosts import Hosts, Listening
 from axiom_tui.plans.identity import Identity, whoami
 from axiom_tui.plans.join_node import FIRST_SERVER_KIND
 from axiom_tui.plans.journal import Journal
+from axiom_tui.plans.label_nodes import KIND as LABELS
 from axiom_tui.plans.label_nodes import label_plan, pools_by_policy
 from axiom_tui.plans.label_persist import Login, Persistence
 from axiom_tui.plans.lock import LeaseLock, Lock
@@ -43,7 +45,6 @@ from axiom_tui.plans.runner import CanI, Runner
 from axiom_tui.plans.servicelb import SettleServiceLb, observe
 from axiom_tui.plans.step import CancelToken, Plan
 from axiom_tui.plans.undo import OF
-from axiom_tui.plans.undo_effect import with_effect
 
 
 class Reach:
@@ -274,8 +275,9 @@ def resume(means: Means | FoundingMeans, plan_id: str) -> Proposal:
     entry = journal.load(plan_id)
     means = _fitting(means, entry)
     plan = registry.rebuild(entry, journal, means.access)
-    if entry.kind == UNDO:
-        plan = with_effect(plan, journal.load(str(entry.choices[OF])), means.access)
+    if entry.kind in (UNDO, LABELS):
+        original = journal.load(str(entry.choices[OF])) if entry.kind == UNDO else entry
+        plan = with_effect(plan, original, means.access)
     return Proposal(plan, means, resume_id=plan_id)
 
 

@@ -345,7 +345,8 @@ def test_a_node_that_vanished_is_named(cluster: Simulated, state: Path) -> None:
     assert result.outcome is Outcome.FAILED
     assert result.problem is not None
     assert result.problem.kind is ProblemKind.MISSING
-    assert "wall-a-4" in result.problem.sentence
+    assert result.problem.sentence == "WALL-A-4 is not in the cluster any more."
+    assert "what is done already is skipped" in result.problem.remedy
     assert account(result).changed == (
         "Put WALL-A-3 into the pool external (before: enablelb=true, lbpool=internal)",
     )

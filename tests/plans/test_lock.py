@@ -382,3 +382,15 @@ def test_giving_back_what_was_taken_over_says_so(leases: MemoryLeases) -> None:
     with pytest.raises(AxiomError, match="taken over by bert"):
         lock.release()
     assert leases.lease.holder == str(BERT)
+
+
+def test_a_clock_that_is_ahead_is_named(leases: MemoryLeases, lock_of: Make) -> None:
+    lock_of(ANNA).acquire("label WALL-A-3", "plan-a")
+    assert leases.lease is not None
+    leases.lease = replace(leases.lease, renewed=leases.clock + timedelta(hours=1))
+    with pytest.raises(LockHeld) as caught:
+        lock_of(BERT).acquire("join WALL-A-9", "plan-b")
+    assert "By its own clock it was renewed 3600 s from now: that clock is wrong." in str(
+        caught.value.problem
+    )
+    assert "last renewed" not in str(caught.value.problem)

@@ -1,4 +1,4 @@
-"""What an undo says that it does to the Services, and what it then does, on an embedded Axiom."""
+"""What an undo or a resume says that it does to the Services, and does, on an embedded Axiom."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def test_a_node_that_somebody_changed_since_stops_it_and_is_said_before(world: E
     proposal = undo(world.means, plan_id)
     error = proposal.plan.effect[0]
     assert error.startswith(
-        "error: The undo will stop: WALL-A-3 was changed since by somebody else: it has enablelb=true, "
-        "lbpool=theirs."
+        "error: This will stop on its way: WALL-A-3 was changed since by somebody else: it has "
+        "enablelb=true, lbpool=theirs."
     )
     assert "kubectl --context axiom-demo label node wall-a-3" in error
     # What is foreseen is WALL-A-4 alone, and so it is.
@@ -203,3 +203,83 @@ def test_the_undo_of_a_join_says_what_the_services_lose(world: Embedded) -> None
     result = world.run(proposal)
     assert result.outcome is Outcome.DONE, result.problem
     assert picture(served(world)) == picture(before)
+
+
+def test_a_node_registered_again_is_not_overwritten(world: Embedded) -> None:
+    """Even if it has the very labels of the plan: they are its own now."""
+    plan_id = applied(world, "wall-a-4")
+    found = world.axiom.store.get("nodes", "wall-a-4")
+    assert found is not None
+    world.axiom.store.delete("nodes", "wall-a-4")
+    for key in ("uid", "resourceVersion", "managedFields"):
+        found["metadata"].pop(key, None)
+    world.axiom.store.create("nodes", found)
+    world.axiom.servicelb.settle()
+    proposal = undo(world.means, plan_id)
+    assert "WALL-A-4 was registered again since: it has enablelb=true" in proposal.plan.effect[0]
+    result = world.run(proposal)
+    assert result.outcome is Outcome.CHANGED
+    assert result.problem is not None
+    assert "WALL-A-4 was registered again since" in result.problem.sentence
+
+
+def cut_after(world: Embedded, count: int, *names: str) -> str:
+    """Apply labels, cancelled after so many steps; gives the plan's id."""
+    cancel = CancelToken()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.index + 1 == count:
+            cancel.cancel()
+
+    result = propose_labels(world.means, names or None).run(tell, cancel)
+    assert result.outcome is Outcome.CANCELLED
+    world.axiom.servicelb.settle()
+    return result.plan_id
+
+
+def test_a_resume_says_what_is_left_and_not_what_was_planned(world: Embedded) -> None:
+    plan_id = cut_after(world, 1)
+    between = served(world)
+    proposal = resume(world.means, plan_id)
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert sorted(said(proposal.plan)) == sorted(foreseen(between, served(world)))
+    assert not any("gains wall-a-3" in line for line in proposal.plan.effect)  # that was done by then
+
+
+@pytest.mark.parametrize("how", ["gone", "labelled"])
+def test_what_will_stop_a_resume_is_said_before(world: Embedded, how: str) -> None:
+    plan_id = cut_after(world, 1)
+    if how == "gone":
+        world.axiom.store.delete("nodes", "wall-a-4")
+    else:
+        label(world, "wall-a-4", "true", "theirs")
+    world.axiom.servicelb.settle()
+    between = served(world)
+    proposal = resume(world.means, plan_id)
+    words = {
+        "gone": "WALL-A-4 is not in the cluster any more. Make a new plan without it",
+        "labelled": "WALL-A-4 has changed since the plan was made: it has enablelb=true, lbpool=theirs, and "
+        "had no load-balancer labels. Make the plan again",
+    }
+    assert proposal.plan.effect[0].startswith(f"error: This will stop on its way: {words[how]}")
+    result = world.run(proposal)
+    assert result.outcome is (Outcome.FAILED if how == "gone" else Outcome.CHANGED)
+    assert result.problem is not None
+    assert words[how].partition(". ")[0] in result.problem.sentence
+    world.axiom.servicelb.settle()
+    assert sorted(said(proposal.plan)) == sorted(foreseen(between, served(world)))
+
+
+def test_notes_of_a_plan_outlive_its_cut(world: Embedded) -> None:
+    """What does not depend on the moment is still said when it is resumed."""
+
+    def configured(item: dict[str, Any]) -> None:
+        item["metadata"]["annotations"]["k3s.io/node-args"] = (
+            f'["agent", "--node-label", "{POOL_LABEL}=internal"]'
+        )
+
+    world.axiom.store.mutate("nodes", "wall-a-3", configured)
+    plan_id = cut_after(world, 1, "wall-a-3", "wall-a-4")
+    proposal = resume(world.means, plan_id)
+    assert any("K3s sets lbpool=internal again at its next start" in line for line in proposal.plan.effect)

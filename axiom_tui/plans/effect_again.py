@@ -1,0 +1,95 @@
+"""What a plan from the journal, resumed or taken back, does to every Service: today, against after it.
+
+The same preview as before a plan's first run, by the same model, from a fresh look at the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from axiom_tui.model.exposure import effect_of
+from axiom_tui.model.node import Node
+from axiom_tui.model.pools import found_labels, labels_for
+from axiom_tui.model.problem import Problem
+from axiom_tui.plans.access import Access
+from axiom_tui.plans.entry import Entry
+from axiom_tui.plans.join_choice import JoinSpec
+from axiom_tui.plans.join_cluster_steps import LabelTheNode
+from axiom_tui.plans.join_unit import StartK3s
+from axiom_tui.plans.label_nodes import Labels, LabelStep, earlier_labels
+from axiom_tui.plans.servicelb import SettleServiceLb, observe
+from axiom_tui.plans.step import Plan, Step
+from axiom_tui.plans.undo import UndoStep
+
+
+def with_effect(plan: Plan, original: Entry, access: Access) -> Plan:
+    """The label plan or the undo ``plan`` with its effect. ``original`` is the plan that was first run.
+
+    A plan without a cluster, or one after which servicelb has nothing to follow, stays as it is. What will
+    stop it is said before; the effect is then that of the steps up to there. Raises AxiomError.
+    """
+    client = access.kubernetes
+    if client is None or not any(_acts(step).settles for step in plan.steps):
+        return plan
+    seen = observe(client)
+    changes, objection = _labels(plan, original, {node.name: node for node in seen.nodes})
+    effect = effect_of(seen, changes, access.rules.pools, _gone(plan, original))
+    said: tuple[str, ...] = ()
+    if objection is not None:
+        said = (f"error: This will stop on its way: {objection} What follows is the effect up to there.",)
+    settle = SettleServiceLb(client, access.cluster.context, effect.touched)
+    steps = tuple(_settling(step, settle) for step in plan.steps)
+    return replace(plan, steps=steps, effect=(*said, *effect.lines(), *plan.effect))
+
+
+def _acts(step: Step) -> Step:
+    """What really acts: an undo has the original's steps inside."""
+    return step.step if isinstance(step, UndoStep) else step
+
+
+def _labels(
+    plan: Plan, original: Entry, nodes: Mapping[str, Node]
+) -> tuple[dict[str, Labels], Problem | None]:
+    """The labels that it sets, node by node in its order, and why it will stop, if so."""
+    changes: dict[str, Labels] = {}
+    for step in plan.steps:
+        name, labels, objection = _change(step, original, nodes)
+        node = nodes.get(name)
+        if labels is None or (node is not None and found_labels(node) == labels):
+            continue  # there is nothing to do
+        if objection is not None:
+            return changes, objection
+        changes[name] = labels
+    return changes, None
+
+
+def _change(
+    step: Step, original: Entry, nodes: Mapping[str, Node]
+) -> tuple[str, Labels | None, Problem | None]:
+    """The node that a step labels, with what (None: with nothing), and what it has against that."""
+    acts = _acts(step)
+    if isinstance(step, LabelStep):
+        return step.node, labels_for(step.pool), step.objection(nodes.get(step.node))
+    if not isinstance(step, UndoStep) or not isinstance(acts, LabelStep | LabelTheNode):
+        return "", None, None
+    name = acts.node if isinstance(acts, LabelStep) else JoinSpec.of(original.choices).node
+    node, earlier = nodes.get(name), earlier_labels(step.earlier)
+    if node is None or earlier is None:
+        return name, None, None
+    objection = acts.objection_to_undo(node, step.earlier) if isinstance(acts, LabelStep) else None
+    return name, earlier, objection
+
+
+def _gone(plan: Plan, original: Entry) -> tuple[str, ...]:
+    """The node that the undo of a join deletes: the one that was not there before it."""
+    starts = [item for item in plan.steps if isinstance(item, UndoStep) and isinstance(item.step, StartK3s)]
+    made = any(item.earlier and not item.earlier.get("node") for item in starts)
+    return (JoinSpec.of(original.choices).node,) if made else ()
+
+
+def _settling(step: Step, settle: SettleServiceLb) -> Step:
+    """The step that settles, with the lines for the Services that will have to be touched now."""
+    if not isinstance(_acts(step), SettleServiceLb):
+        return step
+    return UndoStep(settle, step.earlier) if isinstance(step, UndoStep) else settle
