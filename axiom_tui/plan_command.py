@@ -28,7 +28,7 @@ from axiom_tui.model.times import clock
 from axiom_tui.model.version import Version
 from axiom_tui.plans import proposal as proposals
 from axiom_tui.plans.description import describe
-from axiom_tui.plans.entry import Entry
+from axiom_tui.plans.entry import UNDO, Entry
 from axiom_tui.plans.events import (
     Event,
     Outcome,
@@ -47,6 +47,7 @@ from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.proposal import Means, Proposal
 from axiom_tui.plans.step import CancelToken, Plan
 from axiom_tui.plans.transcript import account, transcript_of
+from axiom_tui.plans.undo import OF
 
 DONE, NOT_FINISHED, NOTHING_CHANGED = 0, 1, 2
 DOCUMENT = "axiom-tui/v1"
@@ -169,7 +170,7 @@ def show_journal(plan_id: str, output: str) -> int:
         if output == "json":
             print(json.dumps(_entry_document(entry), indent=2, ensure_ascii=False))
         else:
-            print("\n".join(transcript_of(entry)))
+            print("\n".join((*transcript_of(entry), *(f"# {line}" for line in _ways_on(entry)))))
         return DONE
     entries = journal.entries()
     if output == "json":
@@ -265,7 +266,7 @@ def _run(proposal: Proposal, consent: Consent) -> int:
         result = proposal.run(_tell, cancel, typed, consent.wait)
     finally:
         signal.signal(signal.SIGINT, before)
-    return _account(result)
+    return _account(result, proposal)
 
 
 def _consented(plan: Plan, consent: Consent) -> str:
@@ -313,24 +314,51 @@ def _tell(event: Event) -> None:
             line = f"{event.index + 1}. {event.result.title}\n     left to you: {event.result.reason}"
         case StepFinished():
             line = f"     {event.result.state} ({event.result.seconds:.1f} s)"
-        case PlanChanged():
+        case PlanChanged() if event.difference:
             line = "\n".join((event.why, *(f"  {text}" for text in event.difference)))
         case _:
             return
     print(line, flush=True)
 
 
-def _account(result: Result) -> int:
-    said = account(result)
+def _account(result: Result, proposal: Proposal) -> int:
+    """What came of it, and how it goes on; gives the exit code."""
     print()
-    for title, lines in (("Changed", said.changed), ("Already so", said.already), ("Left to do", said.left)):
-        for line in lines:
-            print(f"{title}: {line}")
+    reached = any(step.state not in (StepState.NOT_REACHED, StepState.UNAVAILABLE) for step in result.steps)
+    if reached or result.outcome is Outcome.DONE:
+        said = account(result)
+        for title, lines in (
+            ("Changed", said.changed),
+            ("Already so", said.already),
+            ("Left to do", said.left),
+        ):
+            for line in lines:
+                print(f"{title}: {line}")
+    else:
+        before = " What an earlier run did stays as it is." if proposal.resume_id else ""
+        print(f"Nothing was changed by this run.{before}")
     if result.problem is not None:
         print(f"axiom-tui: {result.problem}", file=sys.stderr)
     if result.outcome is Outcome.DONE:
         return DONE
+    if result.journalled:
+        for line in _ways_on(proposal.means.journal.load(result.plan_id)):
+            print(line)
     return NOT_FINISHED if result.journalled else NOTHING_CHANGED
+
+
+def _ways_on(entry: Entry) -> tuple[str, ...]:
+    """What can be done with a plan of the journal that is not through."""
+    if entry.outcome is Outcome.DONE:
+        return ()
+    lines = []
+    if entry.can_be_resumed:
+        lines.append(f"To go on: axiom-tui resume {entry.plan_id}")
+    if entry.can_be_undone:
+        lines.append(f"To take back what was done: axiom-tui undo {entry.plan_id}")
+    if entry.kind == UNDO and entry.outcome is Outcome.CHANGED:
+        lines.append(f"To take back the rest: axiom-tui undo {entry.choices[OF]}")
+    return tuple(lines)
 
 
 def _last_cut_short(journal: Journal) -> str:

@@ -193,6 +193,21 @@ def test_apply_then_undo(run: Run, axiom: EmbeddedAxiom) -> None:
     assert entry["id"] in said
 
 
+def test_an_undo_that_stops_says_what_to_do(run: Run, axiom: EmbeddedAxiom) -> None:
+    run("apply", "labels", "wall-a-3", "wall-a-4", "--yes")
+    entry = only_entry(run)
+
+    def theirs(live: dict[str, Any]) -> None:
+        live["metadata"]["labels"][POOL_LABEL] = "theirs"
+
+    axiom.store.mutate("nodes", "wall-a-3", theirs)
+    code, out, said = run("undo", entry["id"], "--yes")
+    assert code == 1
+    assert "Changed: Undo: Put WALL-A-4" in out
+    assert "To have the earlier labels back, type: kubectl " in said
+    assert out.endswith(f"\nTo take back the rest: axiom-tui undo {entry['id']}\n")
+
+
 def test_without_a_terminal_yes_is_wanted(run: Run, axiom: EmbeddedAxiom) -> None:
     before = pools(axiom)
     code, out, said = run("apply", "labels")
@@ -220,9 +235,10 @@ def test_read_only_refuses(run: Run, axiom: EmbeddedAxiom) -> None:
 
 def test_missing_rights_are_named(run: Run, axiom: EmbeddedAxiom) -> None:
     before = pools(axiom)
-    code, _, said = run("apply", "labels", "--yes", settings=as_user(axiom, "viewer"))
+    code, out, said = run("apply", "labels", "--yes", settings=as_user(axiom, "viewer"))
     assert code == 2
     assert "you may not: patch nodes" in said
+    assert out.endswith("\nNothing was changed by this run.\n")
     code, out, said = run("apply", "labels", "--yes", settings=as_user(axiom, "noperm"))
     assert (code, out) == (2, "")
     assert "may not list nodes" in said
@@ -255,14 +271,30 @@ def test_the_api_is_lost_between_two_nodes_and_resume_finishes(run: Run, axiom: 
     assert pools(axiom) == {**before, "wall-a-3": MENDED["wall-a-3"]}
     entry = only_entry(run)
     assert entry["state"] == "failed"
+    ways_on = "\n".join(
+        (
+            f"To go on: axiom-tui resume {entry['id']}",
+            f"To take back what was done: axiom-tui undo {entry['id']}",
+            "",
+        )
+    )
+    assert out.endswith(ways_on)
+    _, shown, _ = run("journal", entry["id"])
+    assert shown.endswith("".join(f"# {line}\n" for line in ways_on.splitlines()))
     assert "did not answer" in entry["problem"]
     assert [step["state"] for step in entry["steps"]][:3] == ["done", "failed", "pending"]
     code, _, _ = run("resume", "--yes", entry["id"], settings=impatient(axiom))
     assert code == 1  # it still hangs
     axiom.faults.clear()
+    # Nobody is told that what was done is still to be done.
+    code, out, said = run("--read-only", "resume", "--yes", entry["id"])
+    assert code == 2
+    assert "not reached" not in out
+    assert "Nothing was changed by this run. What an earlier run did stays as it is." in out
     code, out, said = run("resume", "--yes")
     assert (code, said) == (0, "")
     assert "(in an earlier run of this plan)" in out
+    assert "To go on" not in out
     assert pools(axiom) == {**before, **MENDED}
     assert only_entry(run)["state"] == "done"
     code, _, said = run("resume", "--yes")
