@@ -1,7 +1,8 @@
 """The demo's world: the embedded Axiom in a process of its own, which ends with this one.
 
 A process, so that its work never takes the screen's time; it is reached through ordinary clients and
-ordinary settings. It ends when its standard input closes, so also when this program is killed.
+ordinary settings. It ends when its standard input closes, so also when this program is killed, and takes
+its directory with it.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ class DemoWorld:
     @classmethod
     def start(cls, options: DemoOptions) -> DemoWorld:
         """Start it and wait until it serves. Raises AxiomError if it does not come up."""
-        directory = Path(tempfile.mkdtemp(prefix="axiom-"))
-        command = child_command(directory, nodes=options.nodes, faults=options.faults, still=options.still)
-        with (directory / "simulator.log").open("w") as errors:
+        command = child_command(nodes=options.nodes, faults=options.faults, still=options.still)
+        with tempfile.TemporaryFile("w+") as errors:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
             )
-        line = _first_line(process, READY_WITHIN)
-        try:
-            ready = json.loads(line)
-            return cls(process, directory, Path(ready["settings"]), ready["password"])
-        except (ValueError, KeyError, TypeError) as error:
-            process.kill()
-            process.wait()
-            said = (directory / "simulator.log").read_text().strip().splitlines()
-            raise fail(
-                ProblemKind.BROKEN,
-                f"The embedded Axiom did not come up: {said[-1] if said else 'it said nothing'}.",
-                "Run `axiom-tui simulate` to see it start by itself.",
-            ) from error
+            line = _first_line(process, READY_WITHIN)
+            try:
+                ready = json.loads(line)
+                return cls(process, Path(ready["directory"]), Path(ready["settings"]), ready["password"])
+            except (ValueError, KeyError, TypeError) as error:
+                process.terminate()
+                process.communicate()
+                errors.seek(0)
+                said = errors.read().strip().splitlines()
+                raise fail(
+                    ProblemKind.BROKEN,
+                    f"The embedded Axiom did not come up: {said[-1] if said else 'it said nothing'}.",
+                    "Run `axiom-tui simulate` to see it start by itself.",
+                ) from error
 
     def settings(self, overrides: Overrides) -> Settings:
         """The settings file of this world, with the command line laid over it."""

@@ -54,15 +54,20 @@ def add_world_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def child_command(
-    directory: Path,
+    directory: Path | None = None,
     *,
     nodes: int | None = None,
     seed: int = 1,
     faults: Sequence[str] = (),
     still: bool = False,
 ) -> list[str]:
-    """The command line of the child process that serves the demo's world (see `serve_child`)."""
-    command = [sys.executable, "-m", __name__, "--child", "--directory", str(directory), "--seed", str(seed)]
+    """The command line of the child process that serves the demo's world (see `serve_child`).
+
+    Without a directory it makes one of its own, and removes it when it ends.
+    """
+    command = [sys.executable, "-m", __name__, "--child", "--seed", str(seed)]
+    if directory is not None:
+        command += ["--directory", str(directory)]
     if nodes is not None:
         command += ["--nodes", str(nodes)]
     for fault in faults:
@@ -78,7 +83,8 @@ def run_simulate(arguments: argparse.Namespace) -> int:
     told = sys.stderr if arguments.print_kubeconfig else sys.stdout
     ended = threading.Event()
     before = {
-        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda *_: ended.set())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         with _axiom(arguments) as axiom:
@@ -105,7 +111,10 @@ def serve_child(arguments: argparse.Namespace, orders: TextIO, replies: TextIO) 
     of ``orders`` is then answered by one JSON line, ``{"ok": true}`` or ``{"error": "..."}``:
     ``fault KIND[:option=value,...]``, ``clear [KIND]``, ``churn RATE``, ``approve HOST`` (its check mode).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c is for the parent, whose end ends this one too
+    # ctrl-c and a hang-up are for the parent, whose end ends this one too; then it still has to tidy up.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _axiom(arguments) as axiom:
         _say(replies, places(axiom))
         for line in orders:
