@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from axiom_tui.clients.ssh_values import LoginBanner
     from axiom_tui.demo import DemoWorld
     from axiom_tui.fleet.session import Session
-    from screens.prompts import Login, Question, ScreenInteraction
+    from screens.prompts import Login, Question, ScreenInteraction, Withdrawn
     from screens.wizard import WizardScreen
 
 log = logging.getLogger(__name__)
@@ -359,8 +359,22 @@ class AxiomApp(App[int]):
         from screens.prompts import SecretDialog
 
         if self._demo is not None and isinstance(message.dialog, SecretDialog):
-            self.notify(f"In the demo every password is “{self._demo.password}”.", timeout=10)
+            message.dialog.hint = f"This is a simulation: every password in it is “{self._demo.password}”."
         self.push_screen(message.dialog, message.reply.put)
+
+    def on_withdrawn(self, message: Withdrawn) -> None:
+        """It was not answered in time, and what asked has gone on without."""
+        message.dialog.end()
+        self.notify("A question was not answered in time, and counts as “no”.", severity="warning")
+
+    def end_questions(self) -> None:
+        """What asked has ended or was given up: no dialog of it stays, and no answer is waited for."""
+        from screens.prompts import Prompt
+
+        self.end_login()
+        for screen in self.screen_stack:
+            if isinstance(screen, Prompt):
+                screen.end()
 
     def on_login(self, message: Login) -> None:
         """Tailscale SSH waits for a login, or has got it."""

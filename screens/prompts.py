@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -36,7 +37,7 @@ ANSWER_WITHIN = 600.0  # seconds
 class Question(Message):
     """A dialog to be shown; its result goes into ``reply``."""
 
-    def __init__(self, dialog: ModalScreen[Any], reply: queue.SimpleQueue[Any]) -> None:
+    def __init__(self, dialog: Prompt[Any], reply: queue.SimpleQueue[Any]) -> None:
         super().__init__()
         self.dialog, self.reply = dialog, reply
 
@@ -49,31 +50,60 @@ class Login(Message):
         self.banner = banner
 
 
+class Withdrawn(Message):
+    """Nobody waits for the answer to this question any more."""
+
+    def __init__(self, dialog: Prompt[Any]) -> None:
+        super().__init__()
+        self.dialog = dialog
+
+
 class Prompt(ModalScreen[T]):
     """A dialog that is answered once: a second key that comes at once must not close what lies below."""
 
     _is_answered = False
+    _is_over = False
 
     def answer(self, value: T) -> None:
         if not self._is_answered:
             self._is_answered = True
             self.dismiss(value)
 
+    def no(self) -> T:
+        """The answer of somebody who gives none."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Nobody waits for an answer any more: close, as soon as nothing lies on top of this."""
+        self._is_over = True
+        if self.is_active:  # "is_current" is true below another dialog too
+            self.answer(self.no())
+
+    def on_screen_resume(self) -> None:
+        if self._is_over:
+            self.answer(self.no())
+
 
 class SecretDialog(Prompt[Secret | None]):
-    """Asks for a secret; what is typed is not shown. ``esc`` gives none."""
+    """Asks for a secret; what is typed is not shown. ``esc`` gives none.
+
+    ``hint`` is for those who can't know it: what there is to say about the secret itself.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "give none")]
 
     def __init__(self, title: str, note: str = "") -> None:
         super().__init__()
         self._title, self._note = title, note
+        self.hint = ""
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
+        with Vertical(classes="dialog wide-text"):
             yield Static(Content(visible_lines(self._title)), classes="dialog-title")
             if self._note:
                 yield Static(Content.styled(self._note, "$text-warning"))
+            if self.hint:
+                yield Static(Content.styled(visible_lines(self.hint), "$text-muted"))
             yield Input(password=True)
             yield Static("[b]enter[/b] give it   [b]esc[/b] give none", classes="dialog-keys")
 
@@ -85,7 +115,10 @@ class SecretDialog(Prompt[Secret | None]):
         self.answer(Secret(event.value) if event.value else None)
 
     def action_close(self) -> None:
-        self.answer(None)
+        self.answer(self.no())
+
+    def no(self) -> Secret | None:
+        return None
 
 
 class HostKeyDialog(Prompt[bool]):
@@ -124,7 +157,10 @@ class HostKeyDialog(Prompt[bool]):
         self.answer(event.button.id == "accept")
 
     def action_refuse(self) -> None:
-        self.answer(False)
+        self.answer(self.no())
+
+    def no(self) -> bool:
+        return False
 
 
 class LoginDialog(Prompt[None]):
@@ -139,7 +175,6 @@ class LoginDialog(Prompt[None]):
     def __init__(self, banner: LoginBanner) -> None:
         super().__init__()
         self._banner = banner
-        self._is_over = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide-text"):
@@ -151,16 +186,6 @@ class LoginDialog(Prompt[None]):
     def on_mount(self) -> None:
         self._tick()
         self.set_interval(1.0, self._tick)
-
-    def on_screen_resume(self) -> None:
-        if self._is_over:
-            self.action_close()
-
-    def end(self) -> None:
-        """The login has come, or is waited for no more: close, as soon as nothing lies on top of this."""
-        self._is_over = True
-        if self.is_active:  # "is_current" is true below another dialog too
-            self.action_close()
 
     def _tick(self) -> None:
         minutes, seconds = divmod(int(self._banner.time_left(now()).total_seconds()), 60)
@@ -178,6 +203,9 @@ class LoginDialog(Prompt[None]):
     def action_close(self) -> None:
         self.answer(None)
 
+    def no(self) -> None:
+        return None
+
 
 class ScreenInteraction(Interaction):
     """Asks on screen. Called in connecting threads; each question waits there for its answer."""
@@ -190,7 +218,8 @@ class ScreenInteraction(Interaction):
         self._app.post_message(Login(banner))
 
     def confirm_host_key(self, unknown: UnknownHostKey) -> bool:
-        return self._ask(lambda: HostKeyDialog(unknown), False)
+        named = replace(unknown, host=self._named(unknown.host))
+        return self._ask(lambda: HostKeyDialog(named), False)
 
     def passphrase(self, key_file: Path, again: bool) -> Secret | None:
         return self._secret(f"Passphrase of {key_file.name}", again)
@@ -218,12 +247,14 @@ class ScreenInteraction(Interaction):
         note = "The one before was refused." if again else ""
         return self._ask(lambda: SecretDialog(title, note), None)
 
-    def _ask(self, dialog: Callable[[], ModalScreen[Any]], otherwise: T) -> T:
+    def _ask(self, dialog: Callable[[], Prompt[Any]], otherwise: T) -> T:
         reply: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-        if not self._app.post_message(Question(dialog(), reply)):
+        question = Question(dialog(), reply)
+        if not self._app.post_message(question):
             return otherwise  # the program is ending
         try:
             answer = reply.get(timeout=ANSWER_WITHIN)
         except queue.Empty:
+            self._app.post_message(Withdrawn(question.dialog))
             return otherwise
         return otherwise if answer is None else answer

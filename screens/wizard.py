@@ -171,6 +171,8 @@ class WizardScreen(Screen[None]):
     def on_unmount(self) -> None:
         if self in self._app.wizards:
             self._app.wizards.remove(self)
+        if self._busy_since is not None:
+            self._app.end_questions()
         if self._choose is not None:
             self._choose.end()
 
@@ -487,6 +489,7 @@ class WizardScreen(Screen[None]):
                 )
             case StepOverdue():
                 output.write("  The step's deadline is over; it was asked to end.")
+                self._app.end_questions()
             case StepFinished():
                 self._app.end_login()
                 progress.states[event.index] = event.result.state
@@ -515,6 +518,7 @@ class WizardScreen(Screen[None]):
     def _finished(self, result: Result) -> None:
         self._applying = False
         self._result = result
+        self._app.end_questions()
         # Where nothing was done yet there is nothing to account for: the new plan comes next.
         self._enter("plan" if self._is_replanned and not result.journalled else "result")
         if self._when_stopped is not None:

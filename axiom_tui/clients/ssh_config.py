@@ -54,8 +54,16 @@ class HostSettings:
 
     @property
     def address(self) -> str:
-        """For sentences: ``host``, with the port where it is not the usual one."""
-        return self.host if self.port == SSH_PORT else f"{self.host}:{self.port}"
+        """For sentences: as `title`, with the port where it is not the usual one."""
+        return self._named(self.host if self.port == SSH_PORT else f"{self.host}:{self.port}")
+
+    @property
+    def title(self) -> str:
+        """The name that was asked for, and behind it what that leads to if it is another."""
+        return self._named(self.host)
+
+    def _named(self, where: str) -> str:
+        return where if self.name.lower() == self.host.lower() else f"{self.name} ({where})"
 
 
 def settings_for(target: SshTarget, options: SshOptions) -> HostSettings:

@@ -180,4 +180,4 @@ def _no_connection(host: HostSettings, error: OSError | None, timeout: float) ->
     else:
         kind, what = ProblemKind.UNREACHABLE, f"cannot be reached: {(error.strerror or str(error)).lower()}"
         remedy = "Check this machine's network and that the tailnet is up."
-    return fail(kind, f"{host.host} {what}.", remedy)
+    return fail(kind, f"{host.title} {what}.", remedy)

@@ -38,6 +38,20 @@ def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert found.key_files[0] == tmp_path / "id_ed25519"
 
 
+@pytest.mark.parametrize(
+    ("text", "title", "address"),
+    [
+        ("", "wall-a-1", "wall-a-1"),
+        ("Port 2222", "wall-a-1", "wall-a-1:2222"),
+        ("HostName Wall-A-1", "Wall-A-1", "Wall-A-1"),
+        ("HostName 127.0.0.1\nPort 2222", "wall-a-1 (127.0.0.1)", "wall-a-1 (127.0.0.1:2222)"),
+    ],
+)
+def test_the_name_that_was_asked_for_comes_first(tmp_path: Path, text: str, title: str, address: str) -> None:
+    found = settings(tmp_path, text)
+    assert (found.title, found.address) == (title, address)
+
+
 def test_all_that_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KEYS", "/keys")
