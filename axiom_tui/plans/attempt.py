@@ -17,7 +17,7 @@ from axiom_tui.model.secret import Masker
 from axiom_tui.plans.entry import StepEntry
 from axiom_tui.plans.events import Event, Output, StepOverdue, StepResult, StepStarted, StepState, Waiting
 from axiom_tui.plans.journal import LAST_LINES, Writer
-from axiom_tui.plans.step import CancelToken, Json, Run, Step
+from axiom_tui.plans.step import CancelToken, Json, LeftBehind, Run, Step
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,13 @@ class Attempt:
         began, now = time.monotonic(), _now()
         until = now + timedelta(seconds=step.deadline)
         self._emit(StepStarted(self.index, step.key, self._masker(step.title), now, until))
-        state, earlier_run, problem = StepState.FAILED, False, None
+        state, earlier_run, problem, left_behind = StepState.FAILED, False, None, False
         try:
             with self._watched():
                 state, earlier_run = self._do(self._run())
         except AxiomError as error:
             problem = masked(self._why(error.problem), self._masker)
+            left_behind = isinstance(error, LeftBehind) and problem.kind is error.problem.kind
         except Exception as error:  # noqa: BLE001
             # A defect of ours ends the plan like any failure: said, logged (masked), and journalled.
             log.error("defect in step %s:\n%s", step.key, self._masker(format_exc()))
@@ -73,6 +74,7 @@ class Attempt:
             seconds=time.monotonic() - began,
             problem=problem,
             earlier_run=earlier_run,
+            left_behind=left_behind,
         )
 
     def _do(self, run: Run) -> tuple[StepState, bool]:

@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """``earlier_run``: it was done before this run, by the same plan. ``seconds`` is how long it took.
-    All texts are masked."""
+    ``left_behind``: it failed, and the plan went on without it. All texts are masked."""
 
     key: str
     title: str
@@ -43,6 +43,7 @@ class StepResult:
     seconds: float = 0.0
     problem: Problem | None = None
     earlier_run: bool = False
+    left_behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

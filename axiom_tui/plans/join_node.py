@@ -21,7 +21,7 @@ from axiom_tui.plans.join_cluster_steps import (
 )
 from axiom_tui.plans.join_dns_steps import record_steps
 from axiom_tui.plans.join_files import K3S
-from axiom_tui.plans.join_steps import HostStep, InstallK3s, PrepareKernel, SetHostName, WriteConfig
+from axiom_tui.plans.join_steps import Absence, HostStep, InstallK3s, PrepareKernel, SetHostName, WriteConfig
 from axiom_tui.plans.join_token import BringToken
 from axiom_tui.plans.join_unit import AwaitK3s, Mark, StartK3s
 from axiom_tui.plans.joining_node import JoiningNode
@@ -173,12 +173,12 @@ def _device_steps(spec: JoinSpec, access: Access) -> tuple[Step, ...]:
 
 def host_steps(spec: JoinSpec, access: Access, hosts: Hosts, node: JoiningNode | None) -> tuple[Step, ...]:
     mark = Mark()
-    token: tuple[Step, ...] = ()
+    token: tuple[HostStep, ...] = ()
     if spec.token != TokenFrom.NEW:
         if access.secret is None:
             raise fail(ProblemKind.MISCONFIGURED, "There is no way to read secrets.", "Check the settings.")
         token = (BringToken(hosts, spec, access.secret, f"axiom-tui joins {spec.node}"),)
-    return (
+    steps: tuple[HostStep, ...] = (
         SetHostName(hosts, spec),
         *((PrepareKernel(hosts, spec),) if spec.modules or spec.sysctls else ()),
         WriteConfig(hosts, spec),
@@ -187,6 +187,10 @@ def host_steps(spec: JoinSpec, access: Access, hosts: Hosts, node: JoiningNode |
         StartK3s(hosts, spec, mark, node),
         AwaitK3s(hosts, spec, mark),
     )
+    absence = Absence()
+    for step in steps:
+        step.absence = absence
+    return steps
 
 
 def _hosts(access: Access) -> Hosts:

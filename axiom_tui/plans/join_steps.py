@@ -5,14 +5,55 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import TypeVar
 
 from axiom_tui.clients.ssh_values import Completed, OnOutput, Stream, readable
-from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.plans import join_files as files
 from axiom_tui.plans.hosts import Hosts, Shell
 from axiom_tui.plans.join_choice import JoinSpec
-from axiom_tui.plans.step import Json, Run, Step
+from axiom_tui.plans.step import Json, LeftBehind, Run, Step
+
+#: Ways in which there is no login to a host that is down, gone, or another one by now.
+GONE = (
+    ProblemKind.REFUSED,
+    ProblemKind.UNREACHABLE,
+    ProblemKind.UNRESOLVED,
+    ProblemKind.TIMED_OUT,
+    ProblemKind.UNTRUSTED,
+)
+T = TypeVar("T")
+S = TypeVar("S", bound="HostStep")
+
+
+class NotReached(AxiomError):
+    """There is no login to the host."""
+
+
+@dataclass
+class Absence:
+    """That the host was not reached: not every step waits for it anew. The steps of a plan share it."""
+
+    problem: Problem | None = None
+
+
+def goes_on_without_host(undo: Callable[[S, Run], T]) -> Callable[[S, Run], T]:
+    """For what takes a step on a host back: a host that is not reached leaves it behind, and holds up nothing
+    that can be taken back without it."""
+
+    @wraps(undo)
+    def as_far_as_possible(step: S, run: Run) -> T:
+        if step.absence.problem is None:
+            try:
+                return undo(step, run)
+            except NotReached as error:
+                step.absence.problem = error.problem
+        raise LeftBehind(step.stays(step.absence.problem, run.earlier))
+
+    return as_far_as_possible
 
 
 class HostStep(Step):
@@ -26,12 +67,28 @@ class HostStep(Step):
         self._hosts = hosts
         self._spec = spec
         self.deadline = seconds + spec.login_timeout
+        self.absence = Absence()
 
     def interrupt(self) -> None:
         self._hosts.interrupt()
 
+    def stays(self, problem: Problem, earlier: Mapping[str, Json]) -> Problem:
+        """What is left on a host that is not reached, and how it goes by hand."""
+        lines = self.undo_commands(earlier)
+        by_hand = f" Or run there: {'; '.join(lines)}" if lines else ""
+        return Problem(
+            problem.kind,
+            f"{self._spec.name} is not reached, so this stays as it is there. {problem.sentence}",
+            f"Resume this plan from the journal when the host is back.{by_hand}",
+        )
+
     def _shell(self, run: Run) -> Shell:
-        return self._hosts.shell(self._spec.host, self._spec.user, run)
+        try:
+            return self._hosts.shell(self._spec.host, self._spec.user, run)
+        except AxiomError as error:
+            if error.problem.kind in GONE and not run.cancelled:
+                raise NotReached(error.problem) from error
+            raise
 
     def _ask(self, run: Run, command: str, title: str = "") -> Completed:
         """As root, whatever its exit status."""
@@ -108,9 +165,11 @@ class SetHostName(HostStep):
         run.remember({"name": self._found(run)})
         self._do(run, f"hostnamectl set-hostname {shlex.quote(self._spec.name)}", "hostnamectl set-hostname")
 
+    @goes_on_without_host
     def is_undone(self, run: Run) -> bool:
         return not run.earlier.get("name") or self._found(run) == run.earlier["name"]
 
+    @goes_on_without_host
     def undo(self, run: Run) -> None:
         name = str(run.earlier["name"])
         self._do(run, f"hostnamectl set-hostname {shlex.quote(name)}", "hostnamectl set-hostname")
@@ -165,11 +224,13 @@ class PrepareKernel(HostStep):
                 "Look for other files in /etc/sysctl.d on the host, then resume this plan from the journal.",
             )
 
+    @goes_on_without_host
     def is_undone(self, run: Run) -> bool:
         return not run.earlier or all(
             self._text_at(run, path) == run.earlier.get(path) for path in self._files
         )
 
+    @goes_on_without_host
     def undo(self, run: Run) -> None:
         """The files go; what is loaded does no harm and goes with the next boot."""
         for path in self._files:
@@ -204,9 +265,11 @@ class WriteConfig(HostStep):
         run.remember({"text": self._text_at(run, files.CONFIG_PATH)})
         self._write(run, files.CONFIG_PATH, self._text, 0o600)
 
+    @goes_on_without_host
     def is_undone(self, run: Run) -> bool:
         return "text" not in run.earlier or self._text_at(run, files.CONFIG_PATH) == run.earlier["text"]
 
+    @goes_on_without_host
     def undo(self, run: Run) -> None:
         put_back(self, run, files.CONFIG_PATH, run.earlier["text"], 0o600)
 
@@ -275,11 +338,13 @@ class InstallK3s(HostStep):
                 "Look at the script's output, then resume this plan from the journal.",
             )
 
+    @goes_on_without_host
     def is_undone(self, run: Run) -> bool:
         if run.earlier.get("version"):
             return True  # it was there before: it is not ours to take away
         return not self._version(run) and not self._ask(run, f"test -e {self._uninstall}").ok
 
+    @goes_on_without_host
     def undo(self, run: Run) -> None:
         for line in self._cleaning():
             self._do(run, line, line, loud=True)

@@ -25,8 +25,11 @@ class DeviceStep(Step):
         self._control = control
         self._spec = spec
 
+    def _found(self) -> TailnetDevice | None:
+        return next((item for item in self._control.devices() if item.id == self._spec.device_id), None)
+
     def _device(self) -> TailnetDevice:
-        device = next((item for item in self._control.devices() if item.id == self._spec.device_id), None)
+        device = self._found()
         if device is None:
             raise fail(
                 ProblemKind.MISSING,
@@ -85,8 +88,8 @@ class TagDevice(DeviceStep):
         self._control.set_tags(self._spec.device_id, (*self._spec.tags, *added))
 
     def is_undone(self, run: Run) -> bool:
-        tags = _tags(run.earlier)
-        return not tags or set(self._device().tags) == set(tags)
+        tags, device = _tags(run.earlier), self._found()
+        return not tags or device is None or set(device.tags) == set(tags)
 
     def undo(self, run: Run) -> None:
         self._control.set_tags(self._spec.device_id, _tags(run.earlier))
@@ -113,7 +116,9 @@ class DisableKeyExpiry(DeviceStep):
         self._control.set_key_expiry_disabled(self._spec.device_id, True)
 
     def is_undone(self, run: Run) -> bool:
-        return run.earlier.get("disabled") is not False or self._device().key_expiry_disabled is not True
+        device = self._found()
+        was_so = run.earlier.get("disabled") is not False
+        return was_so or device is None or device.key_expiry_disabled is not True
 
     def undo(self, run: Run) -> None:
         self._control.set_key_expiry_disabled(self._spec.device_id, False)

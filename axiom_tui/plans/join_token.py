@@ -18,7 +18,7 @@ from axiom_tui.model.secret import Secret
 from axiom_tui.plans import join_files as files
 from axiom_tui.plans.hosts import Hosts
 from axiom_tui.plans.join_choice import JoinSpec, TokenFrom
-from axiom_tui.plans.join_steps import HostStep, failed
+from axiom_tui.plans.join_steps import HostStep, failed, goes_on_without_host
 from axiom_tui.plans.step import Json, Run
 
 SERVER_TOKEN = "/var/lib/rancher/k3s/server/token"
@@ -95,9 +95,11 @@ class BringToken(HostStep):
                 "See who else joins this host, then resume this plan from the journal.",
             )
 
+    @goes_on_without_host
     def is_undone(self, run: Run) -> bool:
         return self._shell(run).stat_file(files.TOKEN_PATH) is None
 
+    @goes_on_without_host
     def undo(self, run: Run) -> None:
         self._do(run, f"rm -f {files.TOKEN_PATH}", f"rm -f {files.TOKEN_PATH}")
 

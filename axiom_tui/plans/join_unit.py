@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from axiom_tui.model.node import Node
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.plans.hosts import Hosts
 from axiom_tui.plans.join_choice import JoinSpec
-from axiom_tui.plans.join_steps import HostStep
+from axiom_tui.plans.join_steps import HostStep, NotReached, goes_on_without_host
 from axiom_tui.plans.joining_node import DRAIN_WITHIN, REMOVAL_RIGHTS, JoiningNode
 from axiom_tui.plans.k3s_messages import Translation, said, translate
 from axiom_tui.plans.step import Json, Run
@@ -123,18 +123,39 @@ class StartK3s(UnitStep):
 
             run.wait_for(f"{self._spec.unit} to begin to start", is_begun, 20.0)
 
+    @goes_on_without_host
     def is_undone(self, run: Run) -> bool:
         if not run.earlier:
             return True  # it was cut before it started anything
-        return self._state(run).active in ("inactive", "unknown", "failed") and self._made(run) is None
+        # The node first: it can be taken away though the host is not reached.
+        return self._made(run) is None and self._state(run).active in ("inactive", "unknown", "failed")
 
+    @goes_on_without_host
     def undo(self, run: Run) -> None:
         """The node goes first, while its kubelet can still end the pods; then the unit."""
+        absent = self._absent(run)
         if self._made(run) is not None:
             assert self._node is not None
-            self._node.remove(run)
+            self._node.remove(run, drain=absent is None)
+        if absent is not None:
+            raise absent
         unit = self._spec.unit
         self._do(run, f"systemctl disable --now {unit}", f"systemctl disable --now {unit}")
+
+    def stays(self, problem: Problem, earlier: Mapping[str, Json]) -> Problem:
+        left = super().stays(problem, {**earlier, "node": "is gone"})
+        unit = self._spec.unit
+        return replace(
+            left, sentence=f"{left.sentence} {unit} is enabled there: it joins again when it runs."
+        )
+
+    def _absent(self, run: Run) -> NotReached | None:
+        """Why the host is not reached, None if it is."""
+        try:
+            self._shell(run)
+        except NotReached as error:
+            return error
+        return None
 
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
         made = self._node is not None and not earlier.get("node")

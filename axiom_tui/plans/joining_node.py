@@ -52,16 +52,20 @@ class JoiningNode:
         selector = f"spec.nodeName={self._spec.node}"
         return self.client.list(PODS, field_selector=selector).items
 
-    def remove(self, run: Run) -> None:
-        """Move its pods away, then delete the node; K3s removes its password, and a server's etcd member."""
+    def remove(self, run: Run, *, drain: bool = True) -> None:
+        """Move its pods away, then delete the node; K3s removes its password, and a server's etcd member.
+
+        ``drain`` False: its kubelet is gone, and would never say that a pod has ended.
+        """
         node = self.found()
         if node is None:
             return
         self.client.cordon_node(node.name)
-        if node.is_ready:
+        if node.is_ready and drain:
             self._drain(run)
         else:
-            run.output(f"{node.name} is not Ready: its pods are left to the cluster.")
+            why = "is not Ready" if drain else "is not reached"
+            run.output(f"{node.name} {why}: its pods are left to the cluster.")
         try:
             self.client.delete_node(node.name)
         except AxiomError as error:

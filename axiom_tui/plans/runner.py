@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from traceback import format_exc
 from typing import Protocol
@@ -37,6 +37,11 @@ log = logging.getLogger(__name__)
 
 #: What the world says when it is not (any more) what a plan was made from.
 CHANGES = (ProblemKind.CONFLICT, ProblemKind.MISSING)
+#: After a change that somebody else made in the middle of a plan.
+WAY_ON = (
+    "This plan can't be resumed, since it was made for what was there before. What it did stays done: make "
+    "the plan anew, and it skips what is so already; or undo it."
+)
 LOOKING_AGAIN = "Looking again whether the world is still as the plan was made from ..."
 
 
@@ -291,15 +296,12 @@ class Runner:
                 return Outcome.CANCELLED, masked(problem, self._masker)
             result, not_written = self._step(index, step, progress, writer)
             progress.results.append(result)
-            if result.problem is not None:
-                outcomes = {
-                    ProblemKind.CANCELLED: Outcome.CANCELLED,
-                    ProblemKind.CONFLICT: Outcome.CHANGED,
-                }
-                return outcomes.get(result.problem.kind, Outcome.FAILED), result.problem
+            if result.problem is not None and not result.left_behind:
+                return _ended_by(result.problem)
             if not_written is not None:
                 return Outcome.FAILED, not_written
-        return Outcome.DONE, None
+        left = _left_behind(progress.results)
+        return (Outcome.DONE, None) if left is None else (Outcome.FAILED, left)
 
     def _step(
         self, index: int, step: Step, progress: _Progress, writer: Writer
@@ -359,13 +361,33 @@ class Runner:
                 log.error("defect in the receiver of a plan's events:\n%s", self._masker(format_exc()))
 
 
+def _ended_by(problem: Problem) -> tuple[Outcome, Problem]:
+    """How a run ends in whose middle a step failed."""
+    if problem.kind is ProblemKind.CONFLICT:
+        return Outcome.CHANGED, replace(problem, remedy=f"{problem.remedy} {WAY_ON}".strip())
+    outcome = Outcome.CANCELLED if problem.kind is ProblemKind.CANCELLED else Outcome.FAILED
+    return outcome, problem
+
+
+def _left_behind(results: Sequence[StepResult]) -> Problem | None:
+    """What is to be said at the end of a plan that went on without some of its steps."""
+    left = [result for result in results if result.left_behind and result.problem is not None]
+    if not left or left[0].problem is None:
+        return None
+    which = "1 step is" if len(left) == 1 else f"{len(left)} steps are"
+    return Problem(
+        left[0].problem.kind,
+        f"{which} not done: {'; '.join(result.title for result in left)}. All else is through.",
+        "Each says what stays and what to run there by hand; or resume this plan from the journal later.",
+    )
+
+
 def _same_plan(entry: Entry, plan: Plan) -> None:
     """Resume only what was begun: the same kind of plan, on the same cluster, with the same steps."""
     if not entry.can_be_resumed:
         how = f"ended: {entry.outcome.value}" if entry.outcome else "is undone"
-        raise fail(
-            ProblemKind.INVALID, f"The plan {entry.plan_id} cannot be resumed: it {how}.", "Make a new plan."
-        )
+        remedy = WAY_ON if entry.outcome is Outcome.CHANGED else "Make a new plan."
+        raise fail(ProblemKind.INVALID, f"The plan {entry.plan_id} cannot be resumed: it {how}.", remedy)
     cluster = plan.cluster
     if (entry.cluster, entry.server) != (cluster.name, cluster.server):
         raise fail(

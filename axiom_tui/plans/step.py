@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from axiom_tui.model.fleet import Cluster
-from axiom_tui.model.problem import ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.secret import Masker, Secret
 
 #: What JSON can hold; plans keep their choices and the earlier values in it.
@@ -36,6 +36,11 @@ class Right:
         named = f"{self.verb} {resource}{'.' + self.group if self.group else ''}"
         named += f' "{self.name}"' if self.name else ""
         return f"{named} in {self.namespace}" if self.namespace else named
+
+
+class LeftBehind(AxiomError):
+    """A step could not be done, and what comes after it does not need it: the plan goes on without it, says
+    so, and does not end as done."""
 
 
 class CancelToken:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
 from axiom_tui.plans.join_proposal import facts_of
 from axiom_tui.plans.proposal import resume, undo
 from axiom_tui.plans.step import CancelToken
+from axiom_tui.plans.transcript import account, transcript_of
 from axiom_tui.simulator.hosts.host import Access, Computer, Host, Sudo
 from tests.clients.test_infomaniak import TOKEN, Zone
 from tests.clients.wire_server import serving
@@ -247,6 +249,95 @@ def test_a_join_that_fails_can_be_taken_back(world: Embedded) -> None:
     assert undone.outcome is Outcome.DONE, undone.problem
     assert world.node("wall-a-10") is None
     assert world.host().files.find("/usr/local/bin/k3s") is None
+
+
+ON_THE_HOST = ["undo/start", "undo/token", "undo/install", "undo/config", "undo/kernel", "undo/hostname"]
+
+
+@pytest.mark.parametrize("fault", ["host-refuse", "host-key-changed"])
+def test_a_join_whose_host_is_gone_is_taken_back_as_far_as_possible(world: Embedded, fault: str) -> None:
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    host = world.host()
+    host.fault(fault)
+    undone = world.run(proposal.undo(done.plan_id))
+    # What needs no host is undone, whatever comes after it.
+    assert world.node("wall-a-10") is None
+    assert host.device is not None
+    assert host.device.key_expiry_disabled is False
+    assert [step.key for step in undone.steps if step.left_behind] == ON_THE_HOST
+    assert [step.key for step in undone.steps if step.state is StepState.DONE] == ["undo/key-expiry"]
+    # It says that it is not all, what stays, and what to run there.
+    assert undone.outcome is Outcome.FAILED
+    assert undone.problem is not None
+    assert undone.problem.sentence.startswith("6 steps are not done: Undo: Start k3s-agent; ")
+    left = {line.split(": WALL-A-10 is not reached")[0]: line for line in account(undone).left}
+    assert "k3s-agent is enabled there: it joins again when it runs" in left["Undo: Start k3s-agent"]
+    assert "Or run there: sudo systemctl disable --now k3s-agent" in left["Undo: Start k3s-agent"]
+    assert "sudo rm -f /etc/rancher/k3s/" in left[f"Undo: Write {CONFIG_PATH}"]
+    assert "k3s-agent-uninstall.sh" in left["Undo: Install K3s v1.33.4+k3s1 (agent)"]
+    assert f"hostnamectl set-hostname {NEWCOMER}" in "\n".join(left.values())
+    journal = world.means.journal
+    assert not journal.load(done.plan_id).undone
+    assert "\n".join(transcript_of(journal.load(undone.plan_id))).count("is not reached") == 6
+    # When the host is back, the rest follows.
+    host.heal()
+    rest = world.run(resume(world.means, undone.plan_id))
+    assert rest.outcome is Outcome.DONE, rest.problem
+    assert journal.load(done.plan_id).undone
+    assert world.node("wall-a-10") is None
+    assert host.name == NEWCOMER
+    for path in ("/usr/local/bin/k3s", CONFIG_PATH, TOKEN_PATH):
+        assert host.files.find(path) is None, path
+
+
+def test_a_device_that_is_gone_needs_no_settings_back(world: Embedded) -> None:
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    device = world.host().device
+    assert device is not None
+    world.host().fault("host-refuse")
+    world.axiom.world.tailnet.remove(device.id)
+    undone = world.run(proposal.undo(done.plan_id))
+    assert {step.key: step.state for step in undone.steps}["undo/key-expiry"] is StepState.ALREADY
+    assert world.node("wall-a-10") is None
+
+
+def test_what_somebody_changes_in_the_middle_leads_to_a_new_plan(world: Embedded) -> None:
+    """It cannot be resumed, and says how to go on: on screen, without one, and in the journal."""
+    proposal = world.propose()
+    addresses: list[Any] = []
+
+    def move(node: dict[str, Any], to: list[Any]) -> None:
+        addresses.append(node["status"]["addresses"])
+        node["status"]["addresses"] = to
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == "ready":
+            elsewhere = [{"type": "InternalIP", "address": "100.64.0.99"}]
+            world.axiom.store.mutate("nodes", "wall-a-10", lambda node: move(node, elsewhere))
+
+    result = proposal.run(tell)
+    assert result.outcome is Outcome.CHANGED, result.problem
+    assert result.problem is not None
+    assert "make the plan anew, and it skips what is so already" in result.problem.remedy
+    entry = world.means.journal.load(result.plan_id)
+    assert entry.problem == result.problem
+    assert (entry.can_be_resumed, entry.can_be_undone) == (False, True)
+    refused = world.run(resume(world.means, result.plan_id))
+    assert refused.outcome is Outcome.REFUSED
+    assert refused.problem is not None
+    assert "make the plan anew" in refused.problem.remedy
+    # And so it is: the new plan does only what is left.
+    world.axiom.store.mutate("nodes", "wall-a-10", lambda node: move(node, addresses[0]))
+    choice = world.choice(host="wall-a-10")
+    assert fails(world.judged(choice)) == set()
+    again = world.run(world.propose(choice))
+    assert again.outcome is Outcome.DONE, again.problem
+    states = {step.key: step.state for step in again.steps}
+    assert {states[key] for key in ("hostname", "config", "install", "token", "start")} == {StepState.ALREADY}
 
 
 @pytest.mark.parametrize("step", ["config", "install", "start"])
