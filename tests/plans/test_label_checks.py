@@ -1,0 +1,95 @@
+"""What is looked at before labels are changed: rights, lock, mode, and the effect, on an embedded Axiom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.plans.label_checks import common_checks, label_checks
+from axiom_tui.plans.proposal import Means, propose_labels
+from axiom_tui.plans.step import Right
+from tests.plans.embedded import Embedded, embedded
+from tests.plans.world import BERT
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Embedded]:
+    with embedded(tmp_path) as running:
+        yield running
+
+
+def checked(means: Means, *names: str, pool: str | None = None) -> dict[str, list[Check]]:
+    found: dict[str, list[Check]] = {}
+    for check in label_checks(means, propose_labels(means, names or None, pool)):
+        found.setdefault(check.rule, []).append(check)
+    return found
+
+
+def test_all_is_well(world: Embedded) -> None:
+    found = checked(world.means, "wall-a-4")
+    assert list(found) == ["read-only", "rights", "lock", "effect"]
+    assert {check.state for checks in found.values() for check in checks} == {CheckState.PASS}
+
+
+def test_consequences_are_warnings_each_by_itself(world: Embedded) -> None:
+    found = checked(world.means, "wall-a-1", "wall-a-3", "wall-a-8", pool="internal")["effect"]
+    assert {check.state for check in found} == {CheckState.WARN}
+    sentences = [check.sentence for check in found]
+    assert sentences[0].startswith("kube-system/cilium-ingress, an internal Service, becomes reachable on a ")
+    assert "minecraft/flasche loses its last published address." in sentences
+    # What is only a warning is said too.
+    assert "The pool external would have no node any more." not in sentences  # silent WALL-A-7 is in it
+    found = checked(world.means, "wall-a-1", "wall-a-3", "wall-a-7", "wall-a-8", pool="internal")["effect"]
+    assert "The pool external would have no node any more." in [check.sentence for check in found]
+    assert not any(check.sentence.startswith(("error", "warning")) for check in found)
+
+
+def test_missing_rights_are_named_and_nobody_can_override_them(world: Embedded) -> None:
+    viewer = world.new_means(user="viewer")
+    (check,) = checked(viewer, "wall-a-4")["rights"]
+    assert (check.state, check.overridable) == (CheckState.FAIL, False)
+    assert check.sentence == (
+        "You may not: patch nodes, patch services, create leases.coordination.k8s.io in kube-system, "
+        "update leases.coordination.k8s.io in kube-system."
+    )
+    # Each right once, those of the lock too.
+    rights = (Right("patch", "nodes"), Right("patch", "nodes"), Right("get", "nodes"))
+    named = {check.rule: check for check in common_checks(viewer, rights)}["rights"].sentence
+    assert named.count("patch nodes") == 1
+    assert "get nodes" not in named
+    assert "update leases" in named
+
+
+def test_read_only(world: Embedded) -> None:
+    means = replace(world.means, settings=replace(world.settings, read_only=True))
+    (check,) = checked(means, "wall-a-4")["read-only"]
+    assert (check.state, check.overridable) == (CheckState.FAIL, False)
+    assert "--read-only" in check.remedy
+
+
+def test_who_is_at_work(world: Embedded) -> None:
+    other = world.means.lock(BERT)
+    other.acquire("join WALL-A-9", "plan-of-bert")
+    try:
+        (check,) = checked(world.means, "wall-a-4")["lock"]
+        assert check.state is CheckState.WARN
+        assert check.sentence == "bert@laptop (22) is at work: join WALL-A-9."
+    finally:
+        other.release()
+    (check,) = checked(world.means, "wall-a-4")["lock"]
+    assert check.state is CheckState.PASS
+
+
+def test_a_lock_that_cannot_be_looked_at_is_said(world: Embedded) -> None:
+    proposal = propose_labels(world.means, ["wall-a-4"])
+    world.axiom.faults.set(
+        "broken", path="/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/axiom-tui"
+    )
+    found = {check.rule: check for check in label_checks(world.means, proposal)}
+    assert found["lock"].state is CheckState.WARN
+    assert "500" in found["lock"].sentence
+    assert found["rights"].state is CheckState.PASS
