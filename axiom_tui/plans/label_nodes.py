@@ -287,18 +287,6 @@ def pools_by_policy(nodes: Iterable[Node], rules: Rules) -> dict[str, str]:
     return {node.name: rules.pools.wanted(node, rules.role_of(node, None) or Role.AGENT) for node in nodes}
 
 
-def fresh_nodes(client: NodeClient, names: Iterable[str]) -> tuple[Node, ...]:
-    """These nodes as they are now, without those that are gone: `label_plan` then says which."""
-    found = []
-    for name in names:
-        try:
-            found.append(client.get(NODES, name))
-        except AxiomError as error:
-            if error.problem.kind is not ProblemKind.MISSING:
-                raise
-    return tuple(found)
-
-
 def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] = ()) -> Plan:
     """The same plan from its journal: the same pools and premises, whatever the rules say by now.
 

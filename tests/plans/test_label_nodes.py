@@ -23,7 +23,7 @@ from axiom_tui.plans.description import describe, difference
 from axiom_tui.plans.events import Event, Outcome, PlanChanged, Result, StepState, Waiting
 from axiom_tui.plans.identity import Identity, whoami
 from axiom_tui.plans.journal import Journal
-from axiom_tui.plans.label_nodes import KIND, fresh_nodes, label_plan, pools_by_policy, rebuild
+from axiom_tui.plans.label_nodes import KIND, label_plan, pools_by_policy, rebuild
 from axiom_tui.plans.lock import LeaseLock, LockHeld
 from axiom_tui.plans.registry import rebuild as rebuild_entry
 from axiom_tui.plans.registry import rebuild_undo
@@ -333,7 +333,7 @@ def test_a_node_that_vanished_is_named(cluster: Simulated, state: Path) -> None:
     before = cluster.pools()
 
     def again() -> Plan:
-        return label_plan(client, client.cluster, fresh_nodes(client, pools), pools)
+        return label_plan(client, client.cluster, nodes_of(client), pools)
 
     result, _ = apply(client, plan, state, recompute=again)
     assert result.outcome is Outcome.CHANGED
@@ -541,3 +541,106 @@ def test_a_controller_that_fights_back_is_named(cluster: Simulated, state: Path)
     assert result.outcome is Outcome.FAILED
     assert result.problem is not None
     assert "something else sets them" in result.problem.sentence
+
+
+class Watched:
+    """The client, with something that happens just before each patch."""
+
+    def __init__(self, client: KubernetesClient, before: Callable[[str], None]) -> None:
+        self._client = client
+        self._before = before
+        self.sent: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def patch_node_labels(self, name: str, *arguments: Any, **named: Any) -> Node:
+        self.sent.append(named["resource_version"])
+        self._before(name)
+        return self._client.patch_node_labels(name, *arguments, **named)
+
+
+def beats(cluster: Simulated, count: int) -> Callable[[str], None]:
+    """So many heartbeats, each just before a patch."""
+    times = itertools.count()
+
+    def beat(name: str) -> None:
+        at = next(times)
+        if at < count:
+            cluster.store.mutate(
+                "nodes", name, lambda item: item["status"]["conditions"][0].update(lastHeartbeatTime=str(at))
+            )
+
+    return beat
+
+
+def test_a_patch_carries_the_version_that_it_was_planned_from(cluster: Simulated, state: Path) -> None:
+    watched: Any = Watched(cluster.client(), beats(cluster, 0))
+    plan = planned(watched, {"wall-a-4": "internal"})
+    found = cluster.store.get("nodes", "wall-a-4")
+    assert found is not None
+    beats(cluster, 1)("wall-a-4")
+    result, _ = apply(watched, plan, state)
+    assert result.outcome is Outcome.DONE, result.problem
+    assert watched.sent[0] == found["metadata"]["resourceVersion"]
+    assert len(watched.sent) == 2
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_heartbeats_at_each_patch(cluster: Simulated, state: Path, count: int) -> None:
+    client = cluster.client()
+    before = cluster.pools()
+    watched: Any = Watched(client, beats(cluster, count))
+    result, _ = apply(watched, planned(watched, {"wall-a-4": "internal"}), state)
+    if count == 5:
+        assert result.outcome is Outcome.CHANGED
+        assert result.problem is not None
+        assert "WALL-A-4 changes faster than it can be patched (5 tries)." in result.problem.sentence
+        assert cluster.pools() == before
+        return
+    assert result.outcome is Outcome.DONE, result.problem
+    journal = Journal(state)
+    watched = Watched(client, beats(cluster, count))
+    undo = rebuild_undo(journal.load(result.plan_id), journal, access(watched), KINDS)
+    undone, _ = apply(watched, undo, state)
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert cluster.pools() == before
+
+
+def test_an_api_that_is_lost_is_not_a_node_that_is_gone(cluster: Simulated, state: Path) -> None:
+    client = cluster.client()
+    done, _ = apply(client, planned(client, {"wall-a-4": "internal"}), state)
+    journal = Journal(state)
+    undo = rebuild_undo(journal.load(done.plan_id), journal, access(client), KINDS)
+    cluster.faults.set("broken", path="/api/v1/nodes/wall-a-4")
+    result, _ = apply(client, undo, state)
+    assert result.outcome is Outcome.FAILED
+    assert not journal.load(done.plan_id).undone
+    assert cluster.pools()["wall-a-4"] == ("true", "internal")
+
+
+def test_a_lost_answer_leaves_nothing_unsaid(cluster: Simulated, state: Path) -> None:
+    client = cluster.client(read_timeout=1.0)
+    watched: Any = Watched(client, lambda name: cluster.faults.set("hang", path="/api/v1/nodes/wall-a-4"))
+    result, _ = apply(watched, planned(watched, {"wall-a-4": "internal"}), state)
+    assert result.outcome is Outcome.FAILED
+    problem = result.problem
+    assert problem is not None
+    assert problem.kind is ProblemKind.TIMED_OUT
+    assert "Whether WALL-A-4 has enablelb=true, lbpool=internal now is not known." in problem.sentence
+    assert problem.remedy.endswith("Then resume this plan from the journal: it looks first.")
+    cluster.faults.clear()
+    entry = Journal(state).load(result.plan_id)
+    plan = rebuild_entry(entry, Journal(state), access(client), KINDS)
+    resumed, _ = apply(client, plan, state, resume=entry.plan_id)
+    assert resumed.outcome is Outcome.DONE, resumed.problem
+    assert cluster.pools()["wall-a-4"] == ("true", "internal")
+
+
+def test_a_refusal_is_no_lost_answer(cluster: Simulated, state: Path) -> None:
+    client = cluster.client()
+    watched: Any = Watched(client, lambda name: cluster.faults.set("forbidden", path="/api/v1/nodes/wall-a-4"))
+    result, _ = apply(watched, planned(watched, {"wall-a-4": "internal"}), state)
+    assert result.problem is not None
+    assert result.problem.kind is ProblemKind.FORBIDDEN
+    assert "not known" not in result.problem.sentence
