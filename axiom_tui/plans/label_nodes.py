@@ -147,7 +147,7 @@ class LabelStep(Step):
         raise self._restless()
 
     def objection(self, node: Node | None) -> Problem | None:
-        """Why this step does not touch the node as it is now, if so: it is not what the plan was made from."""
+        """Why this step does not touch the node as it is now, if so: it is not what was planned from."""
         if node is None:
             return Problem(
                 ProblemKind.MISSING,

@@ -639,7 +639,8 @@ def test_a_lost_answer_leaves_nothing_unsaid(cluster: Simulated, state: Path) ->
 
 def test_a_refusal_is_no_lost_answer(cluster: Simulated, state: Path) -> None:
     client = cluster.client()
-    watched: Any = Watched(client, lambda name: cluster.faults.set("forbidden", path="/api/v1/nodes/wall-a-4"))
+    path = "/api/v1/nodes/wall-a-4"
+    watched: Any = Watched(client, lambda name: cluster.faults.set("forbidden", path=path))
     result, _ = apply(watched, planned(watched, {"wall-a-4": "internal"}), state)
     assert result.problem is not None
     assert result.problem.kind is ProblemKind.FORBIDDEN
