@@ -10,6 +10,7 @@ from axiom_tui.model.preflight_context import (
     after_approval,
     awaits_approval,
     failed,
+    has_device,
     passed,
     warned,
 )
@@ -103,7 +104,9 @@ def approved(facts: HostFacts, context: JoinContext) -> Check | None:
     return None
 
 
-def tags(facts: HostFacts, context: JoinContext) -> Check:
+def tags(facts: HostFacts, context: JoinContext) -> Check | None:
+    if not has_device(facts, context):
+        return None
     found = context.device.tags if context.device else facts.tailscale.tags
     missing = [tag for tag in wanted_tags(context.rules, context.role, found) if tag not in found]
     if not missing:
@@ -127,7 +130,9 @@ def wanted_tags(rules: Rules, role: Role, found: tuple[str, ...]) -> tuple[str, 
     return tuple(dict.fromkeys((*kept, *rules.tags.node, *((role_tag,) if role_tag else ()))))
 
 
-def ssh(facts: HostFacts, context: JoinContext) -> Check:
+def ssh(facts: HostFacts, context: JoinContext) -> Check | None:
+    if not has_device(facts, context):
+        return None
     seen = context.device.has_ssh if context.device else None
     if facts.tailscale.runs_ssh or seen:
         return passed("tailscale-ssh", "Tailscale SSH is on.")
@@ -140,7 +145,9 @@ def ssh(facts: HostFacts, context: JoinContext) -> Check:
     )
 
 
-def key_expiry(facts: HostFacts, context: JoinContext) -> Check:
+def key_expiry(facts: HostFacts, context: JoinContext) -> Check | None:
+    if not has_device(facts, context):
+        return None
     device = context.device
     if facts.tailscale.expired or (device is not None and device.expired):
         return failed(
@@ -163,6 +170,8 @@ def path(facts: HostFacts, context: JoinContext) -> Check | None:
     """The way from the host to the servers, as the host itself sees it."""
     if awaits_approval(facts, context):
         return after_approval("path", "The way to the servers")
+    if not has_device(facts, context):
+        return None  # without Tailscale there is none; the rules before say so
     if not facts.server_paths:
         return warned("path", "The way to the servers was not tried.") if context.servers else None
     names = {

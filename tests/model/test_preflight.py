@@ -495,3 +495,27 @@ def test_the_public_address_that_is_proposed(own: tuple[str, ...], named: str, p
         GOOD, interfaces=(Interface("eth0", 1500, own),), provider=ProviderView("OpenStack", named)
     )
     assert facts.proposed_public_address == proposed
+
+
+@pytest.mark.parametrize("can_control", [False, True])
+@pytest.mark.parametrize("backend", ["", "NeedsLogin"])
+def test_nothing_is_said_of_a_device_that_is_not_there(backend: str, can_control: bool) -> None:
+    facts = replace(
+        GOOD,
+        tailscale=TailscaleState(installed=bool(backend), backend=backend),
+        interfaces=GOOD.interfaces[:1],
+        server_paths=(ServerPath("100.64.0.1"),),
+    )
+    found = judged(facts, replace(CONTEXT, device=None, devices=(), can_control=can_control))
+    assert {rule for rule, check in found.items() if check.state is FAIL} == {"tailscale", "tailnet-address"}
+    assert not {"approved", "tags", "key-expiry", "tailscale-ssh", "path"} & set(found)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_roles_have_their_article(role: Role) -> None:
+    # Named as the other role.
+    context = replace(CONTEXT, role=role, name="M-O-4" if role is Role.AGENT else "WALL-A-10")
+    found = judged(replace(GOOD, memory=600 << 20, cpus=0 if role is Role.AGENT else 1), context)
+    said = " ".join(check.sentence for check in found.values())
+    assert ("for a server" if role is Role.SERVER else "for an agent") in said
+    assert "a agent" not in said
