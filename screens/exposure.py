@@ -14,6 +14,7 @@ from axiom_tui.model.exposure import exposures
 from axiom_tui.model.finding import Wizard
 from axiom_tui.model.fleet import Fleet, Observation, SourceState
 from axiom_tui.model.node import is_public_ip
+from screens.dialogs import TextScreen
 from screens.frame import column
 from screens.table_screen import TableScreen
 from screens.widgets.cells import visible_lines
@@ -29,19 +30,26 @@ def _ports(item: ExposureRow) -> Cell:
     return Cell(", ".join(f"{port.port}/{port.protocol.lower()}" for port in ports))
 
 
+def _published(item: ExposureRow) -> tuple[str, ...]:
+    return item.served.service.ingress_ips or item.served.addresses
+
+
+def _reach(item: ExposureRow) -> Cell:
+    """From where it can be reached, in a glyph and a word."""
+    if not _published(item):
+        return Cell("✗ nobody", Style.ERROR)
+    if any(is_public_ip(ip) for ip in _published(item)):
+        return Cell("▲ public", Style.WARN)
+    return Cell("● tailnet", Style.OK)
+
+
 def _addresses(item: ExposureRow) -> Cell:
-    published = item.served.service.ingress_ips or item.served.addresses
-    if not published:
-        return Cell("nothing", Style.ERROR)
-    public = any(is_public_ip(ip) for ip in published)
-    return Cell(
-        ("▲ public " if public else "● tailnet ") + ", ".join(published), Style.WARN if public else Style.OK
-    )
+    return Cell(", ".join(_published(item))) if _published(item) else NOTHING
 
 
 def _nodes(item: ExposureRow) -> Cell:
     nodes = item.served.nodes
-    return Cell(f"{len(nodes)}: {', '.join(nodes)}") if nodes else Cell("none", Style.ERROR)
+    return Cell(str(len(nodes))) if nodes else Cell("none", Style.ERROR)
 
 
 def _hosts(item: ExposureRow) -> Cell:
@@ -52,21 +60,24 @@ def _hosts(item: ExposureRow) -> Cell:
 
 
 def _faults(item: ExposureRow) -> Cell:
-    return Cell("; ".join(item.faults), Style.ERROR) if item.faults else Cell("● ok", Style.OK)
+    return Cell(f"✗ {'; '.join(item.faults)}", Style.ERROR) if item.faults else Cell("● ok", Style.OK)
 
 
+#: On a narrow terminal what is wrong has room first; a lower priority goes first.
 COLUMNS: tuple[Column[ExposureRow], ...] = (
-    column("service", "SERVICE", 16, lambda item, _: Cell(item.served.service.full_name), max_width=36,
+    column("service", "SERVICE", 26, lambda item, _: Cell(item.served.service.full_name), max_width=36,
            required=True, sort_key=lambda item: item.served.service.full_name, sort_letter="N"),
-    column("pool", "POOL", 8, lambda item, _: _pool(item), max_width=12, priority=90,
+    column("pool", "POOL", 8, lambda item, _: _pool(item), max_width=12, priority=55,
            sort_key=lambda item: item.served.pool, sort_letter="P"),
-    column("ports", "PORTS", 8, lambda item, _: _ports(item), max_width=20, priority=40),
-    column("published", "PUBLISHED", 18, lambda item, _: _addresses(item), max_width=44, required=True,
+    column("reach", "REACHED", 8, lambda item, _: _reach(item), max_width=9, required=True,
+           sort_key=lambda item: _reach(item).text, sort_letter="R"),
+    column("ports", "PORTS", 8, lambda item, _: _ports(item), max_width=20, priority=30),
+    column("published", "PUBLISHED", 15, lambda item, _: _addresses(item), max_width=32, priority=50,
            sort_key=lambda item: _addresses(item).text, sort_letter="A"),
-    column("nodes", "NODES", 12, lambda item, _: _nodes(item), max_width=40, priority=60,
+    column("nodes", "NODES", 5, lambda item, _: _nodes(item), align="right", priority=45,
            sort_key=lambda item: len(item.served.nodes), sort_letter="S"),
-    column("hosts", "HOSTNAMES", 12, lambda item, _: _hosts(item), max_width=40, priority=30),
-    column("state", "STATE", 16, lambda item, _: _faults(item), grow=True, required=True,
+    column("hosts", "HOSTNAMES", 12, lambda item, _: _hosts(item), max_width=40, priority=20),
+    column("state", "STATE", 16, lambda item, _: _faults(item), grow=True, required=True, comfort=41,
            sort_key=lambda item: (not item.faults, "; ".join(item.faults)), sort_letter="F"),
 )  # fmt: skip
 
@@ -76,6 +87,28 @@ def _inputs(seen: Observation) -> tuple[object, ...]:
     return (seen.nodes, seen.services, seen.daemon_sets, seen.pods, seen.ingresses, seen.gateways)
 
 
+def _details(item: ExposureRow) -> list[str]:
+    """Everything that the table has columns for, uncut."""
+    served = item.served
+    named = [f"{name} ({'outside' if name in item.outside else 'inside'})" for name in item.hostnames]
+    parts = (
+        ("What is wrong", item.faults or ("nothing",)),
+        ("Reached from", (_reach(item).text,)),
+        ("Pool", (served.pool or "any node",)),
+        ("Ports", tuple(f"{port.port}/{port.protocol.lower()}" for port in served.service.ports)),
+        ("Published", served.service.ingress_ips or ("nothing yet",)),
+        ("Addresses of its nodes", served.addresses or ("none",)),
+        ("Nodes that serve it", served.nodes or ("none",)),
+        ("Nodes where its port is taken", served.clashing),
+        ("Host names", tuple(named) or ("none known",)),
+    )
+    lines = []
+    for title, values in parts:
+        if values:
+            lines += ["", title, *(f"  {value}" for value in values)]
+    return lines[1:]
+
+
 class ExposureScreen(TableScreen[ExposureRow]):
     """The table of Services; beneath it all that is known of the selected one."""
 
@@ -83,14 +116,14 @@ class ExposureScreen(TableScreen[ExposureRow]):
     HELP = (
         "Each Service of type LoadBalancer as K3s' servicelb serves it: the pool that its label asks for, "
         "the nodes that host it by servicelb's own rule, and the addresses that it publishes. ▲ public can "
-        "be reached from the internet, ● tailnet only from inside. enter opens the label wizard for the "
-        "nodes of the Service, l for all that are wrong."
+        "be reached from the internet, ● tailnet only from inside. enter shows all of one Service, l opens "
+        "the label wizard for its nodes, :labels for all nodes that are wrong."
     )
     COLUMNS = COLUMNS
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "label its nodes"),
-        Binding("l", "app.wizard('labels')", "labels"),
+        Binding("enter", "open", "details"),
+        Binding("l", "labels", "label its nodes"),
     ]
 
     def __init__(self) -> None:
@@ -130,6 +163,12 @@ class ExposureScreen(TableScreen[ExposureRow]):
         self.show_rows(self._items, self._empty_text(fleet), "No Service passes the filter; esc clears it.")
 
     def action_open(self) -> None:
+        """All of the selected Service, to read and copy."""
+        row = self.selected
+        if row is not None:
+            self.app.push_screen(TextScreen(row.served.service.full_name, "\n".join(_details(row))))
+
+    def action_labels(self) -> None:
         """The label wizard, with the nodes of the selected Service."""
         row = self.selected
         self.program.open_wizard(Wizard.LABELS, row.served.nodes if row is not None else ())

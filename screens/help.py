@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 FILTER_HELP = (
-    "Filter: /words keeps rows with every word; /!words drops them; /-l key=value,key!=x,!key selects "
-    "by label as kubectl does. esc clears it."
+    "Filter: /words keeps rows with every word, /!words drops those with all of them as whole words (/!ready "
+    "leaves NotReady); /-l key=value,key!=x,!key selects by label as kubectl does. esc clears it."
 )
 
 

@@ -1,7 +1,8 @@
 """The filter of a table: plain words, inverse words, and label selectors as kubectl writes them.
 
-``/text`` keeps rows in which every word occurs; ``/!text`` drops rows in which it occurs;
-``/-l key=value,key2!=x,key3,!key4,key5 in (a,b)`` selects by label.
+``/text`` keeps rows in which every word occurs, also inside of another word; ``/!text`` drops rows that
+have them all as whole words: ``/!ready`` must not hide what is NotReady, which would be hidden by mistake
+just when somebody looks for it. ``/-l key=value,key2!=x,key3,!key4,key5 in (a,b)`` selects by label.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from axiom_tui.model.problem import ProblemKind, fail
 
@@ -59,8 +61,17 @@ class Filter:
             return all(requirement.matches(labels) for requirement in self.selector)
         if not self.words:
             return True
-        found = all(word in haystack for word in self.words)
-        return not found if self.inverse else found
+        if self.inverse:
+            return not all(_whole(word).search(haystack) for word in self.words)
+        return all(word in haystack for word in self.words)
+
+
+@lru_cache(maxsize=64)
+def _whole(word: str) -> re.Pattern[str]:
+    """The word with no letter or digit of another one at its ends; ``wall`` is one in ``wall-a-1``."""
+    before = r"(?<!\w)" if word[0].isalnum() else ""
+    after = r"(?!\w)" if word[-1].isalnum() else ""
+    return re.compile(before + re.escape(word) + after)
 
 
 def parse_filter(text: str) -> Filter:

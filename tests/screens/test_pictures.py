@@ -41,6 +41,7 @@ ROADS: dict[str, tuple[str, ...]] = {
     "nodes-command": ("colon", *"fin"),
     "nodes-messages": ("c", "m"),
     "exposure": ("2",),
+    "exposure-details": ("2", "enter"),
     "findings": ("5",),
     "findings-filter": ("5", "slash", *"pool", "enter"),
     "findings-help": ("5", "question_mark"),

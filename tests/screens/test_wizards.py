@@ -334,10 +334,12 @@ async def test_from_a_service_on_exposure(axiom: EmbeddedAxiom) -> None:
         await screen.sees("minecraft/flasche")
         await screen.type("/flasche")
         await screen.press("enter", "enter")
+        await screen.sees("Nodes that serve it", "wall-a-8", "Host names", "c copy all")
+        await screen.press("escape", "l")
         await stage(screen, "choose")
         await screen.sees("[x] WALL-A-1", "[x] WALL-A-8", "[ ] WALL-A-4")
         await screen.press("escape")
-        await screen.press("l")
+        await screen.command("labels")
         await stage(screen, "choose")
         await screen.sees(*(f"[x] {name}" for name in WRONG))
 
