@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from axiom_tui.config import state_directory
-from axiom_tui.model.cells import NOTHING, Cell
+from axiom_tui.model.cells import NOTHING, Cell, Style
 from axiom_tui.model.fleet import Fleet
 from axiom_tui.model.problem import AxiomError
 from axiom_tui.model.state_words import PLANS
@@ -56,19 +56,26 @@ def _by(entry: Entry) -> Cell:
     return Cell(f"{entry.user}@{entry.machine}") if entry.user else NOTHING
 
 
+def _plan(entry: Entry) -> Cell:
+    """What was done to what; of a record that cannot be read there is only its name."""
+    return Cell(entry.subject) if entry.subject else Cell(entry.plan_id, Style.DIM)
+
+
+#: On a narrow terminal what was done to what has room first; a lower priority goes first.
 COLUMNS: tuple[Column[Entry], ...] = (
     column("state", "STATE", 12, lambda entry, _: outcome(entry), required=True,
            sort_key=lambda entry: outcome(entry).text, sort_letter="S"),
     column("when", "BEGUN", 8, _when, max_width=10, ages=True, priority=90,
            sort_key=lambda entry: entry.last_began.timestamp() if entry.last_began else None,
            sort_letter="B", descending_first=True),
-    column("steps", "STEPS", 6, lambda entry, _: Cell(f"{entry.done}/{len(entry.steps)}"), priority=80),
+    column("steps", "STEPS", 6, lambda entry, _: Cell(f"{entry.done}/{len(entry.steps)}"), priority=50),
     column("took", "TOOK", 5, lambda entry, _: _took(entry), align="right", priority=30),
     column("who", "BY", 12, lambda entry, _: _by(entry), max_width=30, priority=40,
            sort_key=lambda entry: entry.user, sort_letter="U"),
-    column("cluster", "CLUSTER", 10, lambda entry, _: Cell(entry.cluster), max_width=24, priority=60,
+    column("cluster", "CLUSTER", 10, lambda entry, _: Cell(entry.cluster), max_width=24, priority=55,
            sort_key=lambda entry: entry.cluster, sort_letter="C"),
-    column("subject", "PLAN", 24, lambda entry, _: Cell(entry.subject), grow=True, required=True,
+    column("subject", "PLAN", 24, lambda entry, _: _plan(entry), grow=True, required=True,
+           comfort=44,
            sort_key=lambda entry: entry.subject, sort_letter="P"),
 )  # fmt: skip
 
@@ -108,7 +115,7 @@ class JournalScreen(TableScreen[Entry]):
         hint = "r resumes it." if row.can_be_resumed else "u takes it back." if row.can_be_undone else ""
         return Content.assemble(
             (visible_lines(row.subject or row.plan_id), "bold"),
-            visible_lines(f" ({row.plan_id}, {row.who})\n{what} {hint}"),
+            visible_lines(f" ({row.plan_id}, {row.who})\n{f'{what} {hint}'.strip()}"),
         )
 
     def copied(self, row: Entry) -> tuple[str, str]:
