@@ -455,10 +455,9 @@ class AxiomApp(App[int]):
         self.notify("Looking again.", timeout=1.5)
 
     def action_help(self) -> None:
-        from screens.help import FILTER_HELP, HelpScreen
+        from screens.help import FILTER_HELP, HelpScreen, grouped
 
         screen = self.screen
-        lines: dict[str, tuple[str, list[str]]] = {}  # by action: two keys may do the same
 
         def rank(active: ActiveBinding) -> int:
             """What is special about this screen first, what works everywhere last."""
@@ -466,13 +465,13 @@ class AxiomApp(App[int]):
                 return 2
             return 0 if active.binding.show or active.node is screen else 1
 
+        found = []
         for active in sorted(keys_of(screen), key=rank):
             binding = active.binding
             if binding.description and binding.action not in NOT_IN_HELP:
                 what = binding.tooltip if binding.system and binding.tooltip else binding.description
-                _, names = lines.setdefault(binding.action, (what, []))
-                names.append(self.get_key_display(binding))
-        keys = [(" ".join(dict.fromkeys(names)), what) for what, names in lines.values()]
+                found.append((binding.action, self.get_key_display(binding), what))
+        keys = grouped(found)
         text = getattr(screen, "HELP", None) or ""
         title = getattr(screen, "MODE", "") or "this screen"
         commands = "Commands: " + ", ".join(f":{command.word}" for command in self.commands())

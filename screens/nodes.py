@@ -97,7 +97,7 @@ class NodesScreen(FleetScreen):
         "One row joins what Kubernetes and the tailnet know of a node. A state is a glyph and a word: "
         "● good, ▲ look at it, ✗ bad, ○ idle (healthy, nothing was sent lately). A ! behind the pool says "
         "that it is not the one wanted. Devices that are tagged as nodes but are not in the cluster stand "
-        "at the end. shift+letter sorts by the column whose letter is shown below; again turns it around."
+        "at the end. Sorting by the same column again turns the order round; once more ends it."
     )
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -56,10 +56,10 @@ class FleetTable(ScrollView, Generic[R], can_focus=True):
         Binding("ctrl+d", "half_page_down", "Half a page down", show=False),
         Binding("left", "sideways(-1)", "Scroll left", show=False),
         Binding("right", "sideways(1)", "Scroll right", show=False),
-        Binding("space", "toggle_mark", "Mark", show=False),
+        Binding("space", "toggle_mark", "mark", show=False),
         # Terminals send ctrl+space as NUL, which is ctrl+@.
-        Binding("ctrl+@,ctrl+space", "mark_range", "Mark up to here", show=False),
-        Binding("ctrl+backslash", "clear_marks", "Clear marks", show=False),
+        Binding("ctrl+@,ctrl+space", "mark_range", "mark up to here", show=False, key_display="^space"),
+        Binding("ctrl+backslash", "clear_marks", "clear marks", show=False),
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
