@@ -233,14 +233,16 @@ def label_plan(
     naming: NamingScheme | None = None,
     effect: tuple[str, ...] = (),
     final: Sequence[Step] = (),
+    is_behind: bool = False,
     persist: Persistence | None = None,
 ) -> Plan:
     """One step for each node of ``pools`` (name -> pool, "" for none) that is not so already.
 
     ``effect`` is the preview for the Services; ``final`` are steps after the last label, such as the proof
-    that servicelb followed. ``persist`` has the labels written into K3s' configuration on the nodes besides,
-    last of all: a host that cannot be reached holds nothing else up. Raises INVALID for a pool that cannot be
-    a label's value, MISSING for a node that is not among ``nodes``.
+    that servicelb followed; with ``is_behind`` they are due even if all labels are as wanted. ``persist`` has
+    the labels written into K3s' configuration on the nodes besides, last of all: a host that cannot be
+    reached holds nothing else up. Raises INVALID for a pool that cannot be a label's value, MISSING for a
+    node that is not among ``nodes``.
     """
     naming = naming or NamingScheme()
     by_name = {node.name: node for node in nodes}
@@ -278,7 +280,8 @@ def label_plan(
         last = persist_steps(persist.hosts, naming, targets, persist.login)
         chosen = label_persist.recorded(targets, persist.login)
         notes.insert(0, PERSISTED)
-    plan = _plan(cluster, naming, steps, tuple(already), tuple(notes), final, last, chosen)
+    settling = tuple(final) if steps or is_behind else ()
+    plan = _plan(cluster, naming, steps, tuple(already), tuple(notes), settling, last, chosen)
     return replace(plan, effect=(*effect, *notes))
 
 
@@ -316,7 +319,8 @@ def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] =
                 "Check `ssh` in the settings, then resume.",
             )
         last = persist_steps(access.hosts, naming, *label_persist.recalled(persist))
-    return _plan(access.cluster, naming, steps, tuple(already), tuple(notes), final, last, persist)
+    settling = tuple(final) if choices["settles"] else ()
+    return _plan(access.cluster, naming, steps, tuple(already), tuple(notes), settling, last, persist)
 
 
 def kubectl_label(context: str, node: str, labels: Labels) -> str:
@@ -331,29 +335,31 @@ def _plan(
     steps: Sequence[LabelStep],
     already: tuple[str, ...],
     notes: tuple[str, ...],
-    final: Sequence[Step],
+    settling: Sequence[Step],
     last: Sequence[PersistLabels],
     persist: Mapping[str, Json] | None,
 ) -> Plan:
     subject = "label no node: all are as wanted"
     if steps:
         subject = f"label {_names(naming, [step.node for step in steps])}"
+    elif settling:
+        subject = "have K3s' load balancer follow the labels"
     elif last:
         subject = (
             f"write the labels of {_names(naming, [step.node for step in last])} into K3s' configuration"
         )
-    settling = tuple(final) if steps else ()
     return Plan(
         kind=KIND,
         subject=subject,
         cluster=cluster,
         steps=(*steps, *settling, *last),
         effect=notes,
-        rights=(*RIGHTS, *(right for step in final for right in step.rights)),
+        rights=(*RIGHTS, *(right for step in settling for right in step.rights)),
         choices={
             "steps": {step.node: {"pool": step.pool, **_recorded(step.premise)} for step in steps},
             "already": list(already),
             "notes": list(notes),
+            "settles": bool(settling),
             **({"persist": persist} if persist is not None else {}),
         },
         already=already,

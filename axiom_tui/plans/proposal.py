@@ -318,6 +318,7 @@ def propose_labels(
             naming=rules.naming,
             effect=effect.lines(),
             final=(settle,),
+            is_behind=bool(effect.touched),
             persist=_persistence(means) if persist else None,
         )
 

@@ -12,6 +12,8 @@ from axiom_tui.plans.events import Outcome, Result, StepState
 
 #: Line ends of every kind and control characters, which must not end a comment early.
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+#: Said of a plan that stopped on its way: it is not lost, and need not be made again.
+WAITS = "The rest waits in the journal: resume this plan there once what stopped it is mended."
 RAN = (StepState.DONE, StepState.FAILED, StepState.RUNNING)
 
 
@@ -50,6 +52,8 @@ def account(result: Result) -> Account:
             left.append(f"{step.title}: not reached")
         elif step.state is StepState.UNAVAILABLE:
             left.append(f"{step.title}: by hand, {step.reason}")
+    if result.journalled and result.outcome in (Outcome.FAILED, Outcome.CANCELLED):
+        left.append(WAITS)
     in_step = any(step.problem is not None for step in result.steps)
     if result.problem is not None and not in_step:
         left.insert(0, str(result.problem))

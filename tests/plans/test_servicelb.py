@@ -11,10 +11,11 @@ import pytest
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.problem import ProblemKind
 from axiom_tui.plans import servicelb
-from axiom_tui.plans.events import Outcome, Output, StepState, Waiting
-from axiom_tui.plans.proposal import propose_labels
+from axiom_tui.plans.events import Outcome, Output, StepStarted, StepState, Waiting
+from axiom_tui.plans.proposal import propose_labels, resume
 from axiom_tui.plans.servicelb import TOUCHED_ANNOTATION, Look, SettleServiceLb
-from axiom_tui.plans.step import Plan
+from axiom_tui.plans.step import CancelToken, Plan
+from axiom_tui.plans.transcript import WAITS, account
 from axiom_tui.simulator.servicelb import ServiceLb
 from tests.plans.embedded import Embedded, embedded
 from tests.plans.world import CLUSTER, perform
@@ -154,3 +155,30 @@ def test_what_has_settled_needs_no_step(world: Embedded, tmp_path: Path) -> None
     result, _ = perform(settling(world), tmp_path / "state")
     assert [step.state for step in result.steps] == [StepState.ALREADY]
     assert touches(world) == {}
+
+
+def test_a_plan_settles_what_another_one_left_behind(world: Embedded) -> None:
+    """Its labels are all set, but it was cut before servicelb was touched: a new plan has that left to do."""
+    unlabel_all(world)
+    put(world, "wall-a-4", "internal")
+    world.axiom.servicelb.settle()
+    proposal = propose_labels(world.means, ["wall-a-4"])
+    assert proposal.plan.subject == "have K3s' load balancer follow the labels"
+    assert [step.key for step in proposal.plan.steps] == ["servicelb"]
+    assert "patch services" in map(str, proposal.plan.rights)
+    cancel = CancelToken()
+    world.axiom.servicelb.stop()
+    result = proposal.run(lambda event: cancel.cancel() if isinstance(event, StepStarted) else None, cancel)
+    assert result.outcome is Outcome.CANCELLED
+    assert account(result).left[-1] == WAITS
+    world.axiom.servicelb = ServiceLb(world.axiom.store)
+    world.axiom.controllers[:1] = [world.axiom.servicelb]
+    world.axiom.servicelb.start()
+    again = resume(world.means, result.plan_id)
+    assert [step.key for step in again.plan.steps] == ["servicelb"]
+    done = world.run(again)
+    assert done.outcome is Outcome.DONE
+    assert account(done).left == ()
+    assert Look.at(world.means.client).unsettled() == ()
+    # Once it has settled there is nothing to do.
+    assert propose_labels(world.means, ["wall-a-4"]).plan.steps == ()
