@@ -8,9 +8,11 @@ that a fleet of thousands costs little when one node changes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress, starmap
+from operator import is_not
 
 from axiom_tui.model.finding import Finding, worst_first
 from axiom_tui.model.findings import Context, Subject, recheck_at, row_findings, verdict
@@ -23,15 +25,22 @@ from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.model.version import Version, minors_behind
 
+DEVICE_PREFIX = "device:"
+
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """The id of each node's device, and the other devices that claim its host name, by node name."""
+    """Which node and which device belong together, and where each stands in the `Observation`.
 
-    nodes: tuple[Node, ...] = ()
-    devices: tuple[TailnetDevice, ...] = ()
+    ``own`` is the id of each node's device and ``twins`` the other devices that claim its host name, both by
+    node name; ``rows`` are the keys of the rows that show a device, by its id.
+    """
+
     own: Mapping[str, str] = field(default_factory=dict)
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    node_at: Mapping[str, int] = field(default_factory=dict)
+    device_at: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, seen: Observation, rules: Rules) -> Matching:
@@ -45,25 +54,69 @@ class Matching:
             for node in seen.nodes
             if (found := _twins(claims.get(fold(node.name), ()), own.get(node.name), rules))
         }
-        ids = {name: device.id for name, device in own.items()}
-        return cls(seen.nodes, seen.devices, ids, twins)
-
-    def holds_for(self, seen: Observation) -> bool:
-        """Whether nothing that it rests upon has changed: names, addresses, tags, and who is there."""
-        return (
-            len(seen.nodes) == len(self.nodes)
-            and len(seen.devices) == len(self.devices)
-            and all(map(_is_named_alike, seen.nodes, self.nodes))
-            and (seen.devices is self.devices or all(map(_is_known_alike, seen.devices, self.devices)))
+        rows: dict[str, list[str]] = {}
+        for name, device in own.items():
+            rows.setdefault(device.id, []).append(name)
+        for device in seen.devices:
+            if device.id not in rows and rules.is_meant_as_node(device):
+                rows[device.id] = [device_key(device)]
+        return cls(
+            {name: device.id for name, device in own.items()},
+            twins,
+            rows,
+            {node.name: place for place, node in enumerate(seen.nodes)},
+            {device.id: place for place, device in enumerate(seen.devices)},
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Rows in fleet order, all findings worst first, and when time alone would change them.
+
+    The rest is for the next join: what was ``seen``, the subject of each row and its place by key, and the
+    findings ``of_fleet`` that belong to no row.
+    """
+
+    rows: tuple[Row, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    recheck_at: datetime | None = None
+    version: str = ""
+    seen: Observation = field(default_factory=Observation, repr=False)
+    matching: Matching = field(default_factory=Matching, repr=False)
+    subjects: Mapping[str, Subject] = field(default_factory=dict, repr=False)
+    places: Mapping[str, int] = field(default_factory=dict, repr=False)
+    of_fleet: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Pairs (new, old) of what is another object than before; each stands for the same node or device."""
+
+    nodes: Sequence[tuple[Node, Node]]
+    devices: Sequence[tuple[TailnetDevice, TailnetDevice]]
+
+    @classmethod
+    def between(cls, seen: Observation, before: Observation) -> _Changes | None:
+        """None when the old `Matching` does not hold: others are there, or somebody is known otherwise."""
+        if len(seen.nodes) != len(before.nodes) or len(seen.devices) != len(before.devices):
+            return None
+        nodes = [*compress(zip(seen.nodes, before.nodes, strict=True), map(is_not, seen.nodes, before.nodes))]
+        devices = [
+            *compress(
+                zip(seen.devices, before.devices, strict=True), map(is_not, seen.devices, before.devices)
+            )
+        ]
+        if all(starmap(_is_named_alike, nodes)) and all(starmap(_is_known_alike, devices)):
+            return cls(nodes, devices)
+        return None
+
+
 def _is_named_alike(one: Node, two: Node) -> bool:
-    return one is two or (one.name == two.name and one.internal_ips == two.internal_ips)
+    return one.name == two.name and one.internal_ips == two.internal_ips
 
 
 def _is_known_alike(one: TailnetDevice, two: TailnetDevice) -> bool:
-    return one is two or (
+    return (
         one.id == two.id
         and one.name == two.name
         and one.host_name == two.host_name
@@ -72,69 +125,113 @@ def _is_known_alike(one: TailnetDevice, two: TailnetDevice) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Rows in fleet order, all findings worst first, and when time alone would change them."""
-
-    rows: tuple[Row, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    recheck_at: datetime | None = None
-    version: str = ""
-    subjects: Mapping[str, Subject] = field(default_factory=dict, repr=False)
-    matching: Matching = field(default_factory=Matching, repr=False)
-
-
 def join(
     seen: Observation, rules: Rules, now: datetime, version: str, previous: Joined | None = None
 ) -> Joined:
     """Join what was seen. ``now`` is aware and in the admin's zone; ``version`` the API server's, or "".
 
-    ``previous`` must come from the same ``rules``.
+    ``previous`` must come from the same ``rules``. What is made anew are the rows of nodes and devices that
+    are other objects than those of ``previous``, and rows that are due; when who is there has changed, or
+    something that concerns all, all are.
     """
     context = Context(rules, now, Version.parse(version))
-    old = previous if previous is not None and previous.version == version else Joined()
-    old_rows = {row.key: row for row in old.rows}
-    matching = old.matching if old.matching.holds_for(seen) else Matching.of(seen, rules)
+    if previous is None or previous.version != version:
+        return _whole(seen, context, version, Matching.of(seen, rules), Joined())
+    changes = _Changes.between(seen, previous.seen)
+    if changes is None:
+        return _whole(seen, context, version, Matching.of(seen, rules), previous)
+    before = previous.seen
+    concerns_all = seen.usage is not before.usage or (seen.tailnet is None) is not (before.tailnet is None)
+    if concerns_all:
+        return _whole(seen, context, version, previous.matching, previous)
+    return _changed(seen, context, previous, _keys(changes, previous, now))
+
+
+def _whole(seen: Observation, context: Context, version: str, matching: Matching, old: Joined) -> Joined:
+    """All rows; one whose subject is as in ``old``, and which is not due, is taken from there."""
     rows: list[Row] = []
     subjects = {}
-    for subject in _subjects(seen, context, matching, old.subjects):
-        subjects[subject.key] = subject
-        row = old_rows.get(subject.key)
-        before = old.subjects.get(subject.key)
-        changed = subject is not before and subject != before
-        if row is None or changed or _is_over(row.recheck_at, now):
+    for subject in _subjects(seen, context, matching):
+        key = subject.key
+        before, place = old.subjects.get(key), old.places.get(key)
+        row = None if place is None else old.rows[place]
+        if row is None or subject != before or _is_over(row.recheck_at, context.now):
             row = _row(subject, context)
+        subjects[key] = subject
         rows.append(row)
-    rows = _in_order(rows, old_rows)
-    found = [finding for row in rows for finding in row.findings]
-    found.extend(fleet_findings(rows, seen, rules))
+    rows.sort(key=fleet_order)
+    of_fleet = fleet_findings(rows, seen, context.rules)
     return Joined(
         tuple(rows),
-        tuple(sorted(found, key=worst_first)),
-        min((row.recheck_at for row in rows if row.recheck_at), default=None),
+        _worst_first(rows, of_fleet),
+        _earliest(rows),
         version,
-        subjects,
+        seen,
         matching,
+        subjects,
+        {row.key: place for place, row in enumerate(rows)},
+        of_fleet,
     )
+
+
+def _changed(seen: Observation, context: Context, old: Joined, keys: Iterable[str]) -> Joined:
+    """As ``old``, with the rows of these keys looked at anew."""
+    rows, subjects, places = list(old.rows), dict(old.subjects), old.places
+    changed: list[tuple[Row, Row]] = []
+    for key in keys:
+        place = places[key]
+        subject, before = _subject(key, seen, context, old.matching), rows[place]
+        if subject != subjects[key] or _is_over(before.recheck_at, context.now):
+            rows[place] = _row(subject, context)
+            changed.append((rows[place], before))
+        subjects[key] = subject
+    if any(fleet_order(row) != fleet_order(before) for row, before in changed):
+        rows = sorted([rows[places[key]] for key in subjects], key=fleet_order)
+        places = {row.key: place for place, row in enumerate(rows)}
+    of_fleet, findings = old.of_fleet, old.findings
+    if seen.services is not old.seen.services or any(starmap(_differ_for_fleet, changed)):
+        of_fleet = fleet_findings(rows, seen, context.rules)
+    if of_fleet != old.of_fleet or any(row.findings != before.findings for row, before in changed):
+        findings = _worst_first(rows, of_fleet)
+    recheck_at = _earliest(rows) if changed else old.recheck_at
+    return Joined(
+        tuple(rows), findings, recheck_at, old.version, seen, old.matching, subjects, places, of_fleet
+    )
+
+
+def _keys(changes: _Changes, old: Joined, now: datetime) -> set[str]:
+    """Keys of the rows that may have changed."""
+    keys = {node.name for node, _ in changes.nodes}
+    for device, _ in changes.devices:
+        keys.update(old.matching.rows.get(device.id, ()))
+    if _is_over(old.recheck_at, now):
+        keys.update(row.key for row in old.rows if _is_over(row.recheck_at, now))
+    return keys
+
+
+def _differ_for_fleet(one: Row, two: Row) -> bool:
+    """Whether the findings of the whole fleet may see a difference between the two."""
+    return _seen_by_fleet(one) != _seen_by_fleet(two)
+
+
+def _seen_by_fleet(row: Row) -> tuple[object, ...]:
+    node = row.node
+    return row.role, row.place, row.pool_found, node and (node.is_ready, node.labels)
+
+
+def _worst_first(rows: Iterable[Row], of_fleet: Sequence[Finding]) -> tuple[Finding, ...]:
+    found = [finding for row in rows for finding in row.findings]
+    return tuple(sorted([*found, *of_fleet], key=worst_first))
+
+
+def _earliest(rows: Iterable[Row]) -> datetime | None:
+    return min([row.recheck_at for row in rows if row.recheck_at is not None], default=None)
 
 
 def fleet_order(row: Row) -> tuple[int, int, tuple[tuple[int, int, str], ...]]:
     """Servers first, then agents, then devices that are no node; by number within each."""
     outside = row.node is None and row.cluster_known
     return (int(outside), 2 if outside else int(row.role is not Role.SERVER), natural_key(row.name))
-
-
-def _in_order(rows: list[Row], before: Mapping[str, Row]) -> list[Row]:
-    """The rows in fleet order: in that of the rows ``before`` where nothing that decides it has changed."""
-
-    def keeps_its_place(row: Row) -> bool:
-        old = before.get(row.key)
-        return old is row or (old is not None and fleet_order(old) == fleet_order(row))
-
-    if len(rows) == len(before) and all(map(keeps_its_place, rows)):
-        by_key = {row.key: row for row in rows}
-        return [by_key[key] for key in before]
-    return sorted(rows, key=fleet_order)
 
 
 def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> dict[str, TailnetDevice]:
@@ -162,58 +259,66 @@ def match_devices(nodes: Sequence[Node], devices: Sequence[TailnetDevice]) -> di
     return matched
 
 
-def _subjects(
-    seen: Observation, context: Context, matching: Matching, old: Mapping[str, Subject]
-) -> Iterator[Subject]:
-    """The subjects of all rows; one whose parts are the very same as in ``old`` is taken from there."""
-    rules, server = context.rules, context.server_version
-    tailnet_known, cluster_known = seen.tailnet is not None, bool(seen.nodes)
-    devices = {device.id: device for device in seen.devices}
+def _subjects(seen: Observation, context: Context, matching: Matching) -> Iterator[Subject]:
+    """The subjects of all rows."""
     for node in seen.nodes:
-        own, usage = devices.get(matching.own.get(node.name, "")), seen.usage.get(node.name)
-        twins = matching.twins.get(node.name, ())
-        before = old.get(node.name)
-        if (
-            before is not None
-            and (before.node is node and before.device is own and before.usage is usage)
-            and (before.tailnet_known is tailnet_known and before.twins == twins)
-        ):
-            yield before
-            continue
-        role = rules.role_of(node, own) or Role.AGENT
-        kubelet = Version.parse(node.kubelet_version)
-        yield Subject(
-            key=node.name,
-            name=rules.naming.display(node.name),
-            node=node,
-            device=own,
-            usage=usage,
-            role=role,
-            place=rules.place_of(node.name, own),
-            pool_wanted=rules.pools.wanted(node, role),
-            minors_behind=minors_behind(kubelet, server) if kubelet and server else None,
-            twins=twins,
-            tailnet_known=tailnet_known,
-            cluster_known=cluster_known,
-        )
-    joined = set(matching.own.values())
+        yield _node_subject(node, seen, context, matching)
     for device in seen.devices:
-        if device.id in joined or not rules.is_meant_as_node(device):
-            continue
-        yield Subject(
-            key=f"device:{device.id}",
-            name=rules.naming.display(device.name or device.host_name),
-            node=None,
-            device=device,
-            usage=None,
-            role=rules.role_of(None, device),
-            place=rules.place_of(device.folded_name, device),
-            pool_wanted="",
-            minors_behind=None,
-            twins=(),
-            tailnet_known=tailnet_known,
-            cluster_known=cluster_known,
-        )
+        if device_key(device) in matching.rows.get(device.id, ()):
+            yield _device_subject(device, seen, context)
+
+
+def _subject(key: str, seen: Observation, context: Context, matching: Matching) -> Subject:
+    """The subject of one row."""
+    place = matching.node_at.get(key)
+    if place is not None:
+        return _node_subject(seen.nodes[place], seen, context, matching)
+    return _device_subject(seen.devices[matching.device_at[key.removeprefix(DEVICE_PREFIX)]], seen, context)
+
+
+def _node_subject(node: Node, seen: Observation, context: Context, matching: Matching) -> Subject:
+    rules, server = context.rules, context.server_version
+    place = matching.device_at.get(matching.own.get(node.name, ""))
+    own = None if place is None else seen.devices[place]
+    role = rules.role_of(node, own) or Role.AGENT
+    kubelet = Version.parse(node.kubelet_version)
+    return Subject(
+        key=node.name,
+        name=rules.naming.display(node.name),
+        node=node,
+        device=own,
+        usage=seen.usage.get(node.name),
+        role=role,
+        place=rules.place_of(node.name, own),
+        pool_wanted=rules.pools.wanted(node, role),
+        minors_behind=minors_behind(kubelet, server) if kubelet and server else None,
+        twins=matching.twins.get(node.name, ()),
+        tailnet_known=seen.tailnet is not None,
+        cluster_known=bool(seen.nodes),
+    )
+
+
+def _device_subject(device: TailnetDevice, seen: Observation, context: Context) -> Subject:
+    rules = context.rules
+    return Subject(
+        key=device_key(device),
+        name=rules.naming.display(device.name or device.host_name),
+        node=None,
+        device=device,
+        usage=None,
+        role=rules.role_of(None, device),
+        place=rules.place_of(device.folded_name, device),
+        pool_wanted="",
+        minors_behind=None,
+        twins=(),
+        tailnet_known=seen.tailnet is not None,
+        cluster_known=bool(seen.nodes),
+    )
+
+
+def device_key(device: TailnetDevice) -> str:
+    """Key of the row of a device that is no node; no node has such a name."""
+    return f"{DEVICE_PREFIX}{device.id}"
 
 
 def _twins(claims: Sequence[TailnetDevice], own: TailnetDevice | None, rules: Rules) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from msgspec.structs import replace as replace_struct
 from axiom_tui.model.fleet import Observation, TailnetSelf
 from axiom_tui.model.join import fleet_order, join, match_devices
 from axiom_tui.model.naming import Role
-from axiom_tui.model.node import Node
+from axiom_tui.model.node import Node, NodeUsage
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import PathKind, TailnetDevice
-from tests.model.strategies import NOW, devices, nodes, observations
+from tests.model.strategies import NOW, devices, nodes, observations, services
 
 RULES = Rules()
 VERSION = "v1.33.4+k3s1"
@@ -169,6 +169,62 @@ def test_an_incremental_join_sees_every_change_in_place(
     again, whole = join(after, RULES, NOW, VERSION, before), join(after, RULES, NOW, VERSION)
     assert again.rows == whole.rows
     assert again.findings == whole.findings
+
+
+@st.composite
+def successors(draw: st.DrawFn, seen: Observation) -> Observation:
+    """What may be seen next: of nodes, devices, usage, Services and the tailnet some are other ones."""
+    new_nodes = {node.name: node for node in seen.nodes}
+    for name in draw(st.sets(st.sampled_from(sorted(new_nodes)))) if new_nodes else ():
+        other = draw(nodes)
+        keeps = draw(st.sampled_from(("all", "name", "who it is", "all but labels", "nothing")))
+        if keeps == "nothing":
+            del new_nodes[name]
+            new_nodes.setdefault(other.name, other)
+        elif keeps == "name":
+            new_nodes[name] = replace_struct(other, name=name)
+        elif keeps == "who it is":
+            new_nodes[name] = replace_struct(other, name=name, internal_ips=new_nodes[name].internal_ips)
+        else:
+            labels = other.labels if keeps == "all but labels" else new_nodes[name].labels
+            new_nodes[name] = replace_struct(new_nodes[name], labels=labels)
+    new_devices = {device.id: device for device in seen.devices}
+    for key in draw(st.sets(st.sampled_from(sorted(new_devices)))) if new_devices else ():
+        old, new = new_devices[key], draw(devices)
+        keeps = draw(st.sampled_from(("all", "id", "who it is", "nothing")))
+        if keeps == "nothing":
+            del new_devices[key]
+            new_devices.setdefault(new.id, new)
+        elif keeps == "id":
+            new_devices[key] = replace_struct(new, id=key)
+        elif keeps == "who it is":
+            same = {name: getattr(old, name) for name in ("id", "name", "host_name", "addresses", "tags")}
+            new_devices[key] = replace_struct(new, **same)
+        else:
+            new_devices[key] = replace_struct(old)
+    usage = {name: NodeUsage(draw(st.sampled_from((0.1, 0.2))), 5, NOW) for name in new_nodes}
+    return replace(
+        seen,
+        nodes=tuple(new_nodes.values()),
+        devices=tuple(new_devices.values()),
+        services=draw(st.just(seen.services) | st.lists(services, max_size=3).map(tuple)),
+        usage=draw(st.just(seen.usage) | st.just(usage)),
+        tailnet=draw(st.just(seen.tailnet) | st.none() | st.just(TailnetSelf("Running"))),
+    )
+
+
+@given(observations, st.lists(st.sampled_from((0, 1, 9, 30, 500)), min_size=1, max_size=4), st.data())
+def test_joins_that_follow_each_other_equal_whole_ones(
+    seen: Observation, hours: list[int], data: st.DataObject
+) -> None:
+    joined, moment = join(seen, RULES, NOW, VERSION), NOW
+    for passed in hours:
+        seen, moment = data.draw(successors(seen)), moment + timedelta(hours=passed)
+        joined = join(seen, RULES, moment, VERSION, joined)
+        whole = join(seen, RULES, moment, VERSION)
+        assert joined.rows == whole.rows
+        assert joined.findings == whole.findings
+        assert joined.recheck_at == whole.recheck_at
 
 
 @pytest.mark.parametrize(
