@@ -6,23 +6,24 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from axiom_tui.model.node import NODE_ARGS_ANNOTATION
+from axiom_tui.model.node import NODE_ARGS_ANNOTATION, Node
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.model.problem import ProblemKind
 from axiom_tui.model.secret import Secret
+from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.plans.description import describe
-from axiom_tui.plans.events import Outcome, Result, StepState
+from axiom_tui.plans.events import Event, Outcome, Output, Result, StepState
 from axiom_tui.plans.label_files import CONFIG_FILE, FOLDER, JOIN_PATH, OWN_PATH, items_for
 from axiom_tui.plans.label_nodes import PERSISTED
-from axiom_tui.plans.label_persist import arguments_of
+from axiom_tui.plans.label_persist import address_of, arguments_of
 from axiom_tui.plans.proposal import propose_labels, resume, undo
-from axiom_tui.plans.step import CancelToken
+from axiom_tui.plans.step import CancelToken, Json
 from axiom_tui.simulator.hosts.host import Host, Sudo
 from tests.plans.embedded import PASSWORD, Answers, Embedded, embedded
 from tests.simulator.host_runs import run_on
@@ -397,3 +398,77 @@ def test_a_login_that_hangs_is_cancelled(world: Embedded) -> None:
     again = world.run(resume(world.means, result.plan_id))
     assert again.outcome is Outcome.DONE, again.problem
     assert node_labels(world.host("wall-a-3"), OWN_PATH) == list(EXTERNAL)
+
+
+# -- written for good --------------------------------------------------------------------------------------
+
+
+def watched(world: Embedded, name: str, when_written: Callable[[Host], None]) -> Result:
+    """Persist the labels of one node; ``when_written`` is called when its file has just been written."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Output):
+            world.said.append(event.line)
+            if event.line.startswith(OWN_PATH):
+                when_written(world.host(name))
+
+    return propose_labels(world.means, [name], persist=True).run(tell)
+
+
+def test_only_what_changes_is_written(world: Embedded) -> None:
+    host = world.host("wall-a-3")
+    put(host, JOIN_PATH, "node-name: wall-a-3\n")
+    before = host.files.entry(JOIN_PATH)
+    assert persisted(world, "wall-a-3").outcome is Outcome.DONE
+    assert [line for line in world.said if line.startswith(FOLDER)] == [
+        f"{OWN_PATH}: enablelb=true, lbpool=external"
+    ]
+    assert host.files.entry(JOIN_PATH) is before
+    # And a file that was never there is not taken away.
+    world.said.clear()
+    assert persisted(world, "wall-a-4").outcome is Outcome.DONE
+    assert not any("removed" in line for line in world.said)
+
+
+def test_a_file_of_ours_keeps_the_rights_that_it_was_given(world: Embedded) -> None:
+    host = world.host("wall-a-3")
+    put(host, OWN_PATH, "node-label+:\n  - disk=ssd\n")
+    run_on(host, f"chmod 640 {OWN_PATH}", user="root")
+    assert persisted(world, "wall-a-3").outcome is Outcome.DONE
+    assert host.files.entry(OWN_PATH).mode & 0o777 == 0o640
+    new = world.host("wall-a-4")
+    assert persisted(world, "wall-a-4").outcome is Outcome.DONE
+    assert new.files.entry(OWN_PATH).mode & 0o777 == 0o600
+
+
+def test_what_does_not_stay_written_is_said(world: Embedded) -> None:
+    """Something else on the host puts its own file there again."""
+    theirs = f"node-label+:\n  - {INTERNAL[0]}\n  - {INTERNAL[1]}\n"
+    result = watched(world, "wall-a-3", lambda host: put(host, OWN_PATH, theirs))
+    assert "K3s on WALL-A-3 takes lbpool=internal from" in failed(result)
+
+
+def test_what_was_there_is_in_the_journal_before_it_is_overwritten(world: Embedded) -> None:
+    put(world.host("wall-a-3"), OWN_PATH, f"node-label+:\n  - {INTERNAL[1]}\n")
+    remembered: list[Mapping[str, Json]] = []
+
+    def look(host: Host) -> None:
+        (entry,) = world.means.journal.entries()
+        step = entry.step("k3s-config/wall-a-3")
+        assert step is not None
+        remembered.append(step.earlier)
+
+    assert watched(world, "wall-a-3", look).outcome is Outcome.DONE
+    assert remembered == [{"files": {JOIN_PATH: None, OWN_PATH: [INTERNAL[1]]}}]
+
+
+def test_ssh_goes_to_the_address_in_the_tailnet() -> None:
+    node = Node(name="wall-a-3", internal_ips=("fd7a:115c:a1e0::3", "10.0.0.3"))
+    other = TailnetDevice(id="1", name="wall-a-3", addresses=("100.64.0.9",))
+    same = TailnetDevice(id="2", name="renamed", addresses=("100.64.0.3", "fd7a:115c:a1e0::3"))
+    only_v6 = TailnetDevice(id="3", name="renamed", addresses=("fd7a:115c:a1e0::3",))
+    assert address_of(node, (other, same)) == "100.64.0.3"  # by its address, whatever its name
+    assert address_of(node, (other, only_v6)) == "fd7a:115c:a1e0::3"
+    assert address_of(node, (other,)) == "100.64.0.9"
+    assert address_of(node, ()) == "fd7a:115c:a1e0::3"
+    assert address_of(Node(name="wall-a-3"), ()) == "wall-a-3"
