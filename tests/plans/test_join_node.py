@@ -262,6 +262,9 @@ def test_a_join_whose_host_is_gone_is_taken_back_as_far_as_possible(world: Embed
     host = world.host()
     host.fault(fault)
     undone = world.run(proposal.undo(done.plan_id))
+    assert (
+        "wall-a-10 is not reached: its pods are left to the cluster." in world.said
+    )  # nobody waits for them
     # What needs no host is undone, whatever comes after it.
     assert world.node("wall-a-10") is None
     assert host.device is not None
