@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
@@ -24,12 +25,12 @@ def _since(finding: Finding, moment: datetime) -> Cell:
     return Cell(age(finding.since, moment) or "-", Style.PLAIN if finding.since else Style.DIM)
 
 
-def _beside_subject(finding: Finding) -> Cell:
-    """The sentence without the subject at its beginning: that stands in the column before."""
-    for beginning in (f"{finding.shown}: ", f"{finding.shown} "):
-        if finding.sentence.startswith(beginning):
-            return Cell(finding.sentence.removeprefix(beginning))
-    return Cell(finding.sentence)
+def beside_subject(finding: Finding) -> str:
+    """The sentence as it reads beside its subject, which stands in the column before: without naming it."""
+    name = re.escape(finding.shown)
+    text = re.sub(rf"^{name}:? ", "", finding.sentence)
+    text = re.sub(rf"\bto {name}(?![\w-])", "to it", text)
+    return re.sub(rf"( of| on)? {name}(?![\w-])", "", text)
 
 
 COLUMNS: tuple[Column[Finding], ...] = (
@@ -41,8 +42,8 @@ COLUMNS: tuple[Column[Finding], ...] = (
            sort_key=lambda finding: finding.since.timestamp() if finding.since else None, sort_letter="O"),
     column("wizard", "MENDED BY", 9, lambda finding, _: Cell(finding.wizard.value or "-"), priority=5,
            sort_key=lambda finding: finding.wizard.value, sort_letter="W"),
-    column("sentence", "FINDING", 30, lambda finding, _: _beside_subject(finding), grow=True, required=True,
-           comfort=48,
+    column("sentence", "FINDING", 30, lambda finding, _: Cell(beside_subject(finding)), grow=True,
+           required=True, comfort=48,
            sort_key=lambda finding: finding.sentence, sort_letter="F"),
 )  # fmt: skip
 

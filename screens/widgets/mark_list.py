@@ -25,7 +25,7 @@ class MarkList(OptionList):
         Binding("space", "mark", "mark"),
         Binding("j", "cursor_down", show=False),
         Binding("k", "cursor_up", show=False),
-        Binding("a", "mark_all", "all or none"),
+        Binding("a", "mark_all", "all"),
     ]
 
     class Taken(Message):

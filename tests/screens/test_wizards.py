@@ -270,7 +270,7 @@ async def test_from_one_finding(axiom: EmbeddedAxiom) -> None:
         await stage(screen, "choose")
         await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
         # enter goes on with what was filled in; space marks.
-        await screen.sees("⏎ go on", "space mark", "^n check")
+        await screen.sees("⏎ go on", "space mark", "a all", "^n check")
         await screen.press("enter")
         await stage(screen, "check")
         await screen.press("ctrl+b")
