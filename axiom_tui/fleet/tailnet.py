@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,7 +22,7 @@ from axiom_tui.fleet.tailnet_pings import AT_ONCE, BETWEEN_TRIES, EVERY, PACE, P
 from axiom_tui.model.fleet import Observation, SourceState, TailnetSelf
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind
 from axiom_tui.model.tailnet import Latency, PathKind, TailnetDevice
-from axiom_tui.model.tailnet_merge import merge
+from axiom_tui.model.tailnet_merge import complete
 
 SAMPLES = 20  # latencies kept per device
 STATUS_EVERY = 5.0  # seconds
@@ -39,6 +40,16 @@ class _Pinged:
     at: datetime
 
 
+class _Merged(NamedTuple):
+    """A device as it is shown, and all that it was made of: while that is the same, so is the device."""
+
+    local: TailnetDevice | None
+    control: TailnetDevice | None
+    pinged: _Pinged | None
+    is_believed: bool
+    device: TailnetDevice
+
+
 class TailnetView:
     """What both sources know of the tailnet. Thread-safe; publishes only what changed, in the right order."""
 
@@ -48,8 +59,9 @@ class TailnetView:
         self._lock = threading.Lock()
         self._self_state: TailnetSelf | None = None
         self._local: tuple[TailnetDevice, ...] = ()
-        self._control: tuple[TailnetDevice, ...] = ()
+        self._control: dict[str, TailnetDevice] = {}
         self._pinged: dict[str, _Pinged] = {}
+        self._merged: dict[str, _Merged] = {}
         self._published: tuple[TailnetSelf | None, tuple[TailnetDevice, ...]] = (None, ())
         self._published_at = float("-inf")  # on the monotonic clock
 
@@ -62,7 +74,8 @@ class TailnetView:
         """The daemon answered. Stopped or logged out it sees nobody: then the last good devices stay."""
         with self._lock:
             if status.problem is None:
-                self._self_state, self._local = status.self_state, status.devices
+                self._self_state = status.self_state
+                self._local = _kept(status.devices, {device.id: device for device in self._local})
                 ids = {device.id for device in status.devices}
                 self._pinged = {key: value for key, value in self._pinged.items() if key in ids}
             elif self._self_state is not None:
@@ -82,7 +95,7 @@ class TailnetView:
 
     def see_control(self, devices: tuple[TailnetDevice, ...]) -> None:
         with self._lock:
-            self._control = devices
+            self._control = {device.id: device for device in _kept(devices, self._control)}
             self._publish()
 
     def no_daemon(self) -> None:
@@ -92,12 +105,14 @@ class TailnetView:
             self._publish()
 
     def _publish(self) -> None:
-        moment = now()
-        local = (self._with_ping(device, moment) for device in self._local)
+        moment, local = now(), {device.id: device for device in self._local}
+        only_control = [key for key in self._control if key not in local]
         # A device that looks as before stays the same object, so that the join sees at a glance what changed.
-        before = {device.id: device for device in self._published[1]}
-        merged = ((before.get(device.id), device) for device in merge(local, self._control))
-        seen = (self._self_state, tuple(old if old == device else device for old, device in merged))
+        self._merged = {
+            key: self._merge(key, local.get(key), self._control.get(key), moment)
+            for key in (*local, *only_control)
+        }
+        seen = (self._self_state, tuple([merged.device for merged in self._merged.values()]))
         if seen == self._published:
             return
         self._published, self._published_at = seen, time.monotonic()
@@ -108,19 +123,45 @@ class TailnetView:
 
         self._sink.change(edit)
 
-    def _with_ping(self, device: TailnetDevice, moment: datetime) -> TailnetDevice:
-        """The device with its latencies; of an idle one the ping also knows the path."""
-        pinged = self._pinged.get(device.id)
-        if pinged is None:
-            return device
-        device = replace(device, latency=pinged.latency)
-        if device.path is not PathKind.IDLE or moment - pinged.at > self._believed_for:
-            return device
-        answer = pinged.answer
-        if answer.milliseconds is not None and answer.path is PathKind.UNKNOWN:
-            return device
-        # A lost ping leaves UNKNOWN: idle would say that all is well.
-        return replace(device, path=answer.path, endpoint=answer.endpoint, relay=answer.relay)
+    def _merge(
+        self, key: str, local: TailnetDevice | None, control: TailnetDevice | None, moment: datetime
+    ) -> _Merged:
+        """The device as both see it; the last one if it was made of the same."""
+        pinged, last = self._pinged.get(key), self._merged.get(key)
+        is_believed = pinged is not None and moment - pinged.at <= self._believed_for
+        if (
+            last is not None
+            and (last.local is local and last.control is control)
+            and (last.pinged is pinged and last.is_believed is is_believed)
+        ):
+            return last
+        if local is not None:
+            device = complete(_with_ping(local, pinged, is_believed), control)
+        else:
+            assert control is not None
+            device = control
+        same = last is not None and last.device == device
+        return _Merged(local, control, pinged, is_believed, last.device if last and same else device)
+
+
+def _kept(devices: Iterable[TailnetDevice], before: Mapping[str, TailnetDevice]) -> tuple[TailnetDevice, ...]:
+    """The devices; those that are equal to the one of before are that one."""
+    pairs = [(before.get(device.id), device) for device in devices]
+    return tuple([old if old is not None and old == device else device for old, device in pairs])
+
+
+def _with_ping(device: TailnetDevice, pinged: _Pinged | None, is_believed: bool) -> TailnetDevice:
+    """The device with its latencies; of an idle one the ping also knows the path, while it is believed."""
+    if pinged is None:
+        return device
+    device = replace(device, latency=pinged.latency)
+    if device.path is not PathKind.IDLE or not is_believed:
+        return device
+    answer = pinged.answer
+    if answer.milliseconds is not None and answer.path is PathKind.UNKNOWN:
+        return device
+    # A lost ping leaves UNKNOWN: idle would say that all is well.
+    return replace(device, path=answer.path, endpoint=answer.endpoint, relay=answer.relay)
 
 
 class TailnetSource(Source):

@@ -17,11 +17,12 @@ def merge(local: Iterable[TailnetDevice], control: Iterable[TailnetDevice]) -> t
     view does not know, the other one's value fills. Merging again changes nothing.
     """
     known = {device.id: device for device in control}
-    here = [_complete(device, known.pop(device.id, None)) for device in local]
+    here = [complete(device, known.pop(device.id, None)) for device in local]
     return (*here, *known.values())
 
 
-def _complete(local: TailnetDevice, control: TailnetDevice | None) -> TailnetDevice:
+def complete(local: TailnetDevice, control: TailnetDevice | None) -> TailnetDevice:
+    """One device as both see it; ``control`` is None if the control API does not know it."""
     if control is None:
         return local
     # The expiry and its switch belong together: half of each view would make a third, wrong one.
