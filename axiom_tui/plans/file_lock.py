@@ -85,7 +85,7 @@ class FileLock:
                 raise LockHeld(_held(holder), holder)
             if on_waiting is not None and not said:
                 said, since = True, datetime.now(UTC)
-                on_waiting(f"the lock that {holder.who} holds", since, since + timedelta(seconds=left))
+                on_waiting(f"{holder.lock_in_words} to be given back", since, since + timedelta(seconds=left))
             if token.wait(min(POLL, left)):
                 raise fail(ProblemKind.CANCELLED, f"Cancelled while waiting for the lock of {holder.who}.")
         record = {"holder": str(self._identity), "what_for": what_for, "plan": plan_id}

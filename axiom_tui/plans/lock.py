@@ -62,6 +62,15 @@ class Holder:
     def expired(self) -> bool:
         return self.expires_in <= 0
 
+    @property
+    def lock_in_words(self) -> str:
+        """``the lock of anna@desk (11), taken to label WALL-A-3,``"""
+        return (
+            f"the lock of {self.who}, taken to {self.what_for},"
+            if self.what_for
+            else f"the lock of {self.who}"
+        )
+
 
 class LockHeld(AxiomError):
     """Somebody else has the lock."""
@@ -211,7 +220,8 @@ class LeaseLock:
                 raise LockHeld(_held(holder, self._server_now()), holder)
             if on_waiting is not None and holder.who != said:
                 said, since = holder.who, datetime.now(UTC)
-                on_waiting(f"the lock that {holder.who} holds", since, since + timedelta(seconds=left))
+                what = f"{holder.lock_in_words} to be given back or to expire"
+                on_waiting(what, since, since + timedelta(seconds=left))
             if token.wait(min(1.0, self._duration / 3, left)):
                 raise fail(ProblemKind.CANCELLED, f"Cancelled while waiting for the lock of {holder.who}.")
 

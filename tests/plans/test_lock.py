@@ -174,7 +174,7 @@ def test_a_lease_that_looks_abandoned_is_watched_and_then_taken(leases: MemoryLe
     waits: list[str] = []
     lock = lock_of(BERT, steady)
     lock.acquire("b", PLAN_B, on_waiting=lambda what, since, until: waits.append(what))
-    assert waits == ["the lock that gone@desk (7) holds"]
+    assert waits == ["the lock of gone@desk (7) to be given back or to expire"]
     assert leases.lease is not None
     assert leases.lease.holder == str(BERT)
 

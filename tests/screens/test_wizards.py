@@ -628,7 +628,7 @@ async def test_two_admins_at_once(axiom: EmbeddedAxiom) -> None:
             await screen.press("ctrl+n")
             await stage(screen, "plan")
             await screen.press("ctrl+n")
-            await screen.sees("Waiting for the lock that berta@laptop (4711) holds since")
+            await screen.sees("Waiting for the lock of berta@laptop (4711), taken to label WALL-A-9,")
             assert pools(axiom) == before
             await screen.press("escape")
             await stage(screen, "result")
@@ -639,7 +639,7 @@ async def test_two_admins_at_once(axiom: EmbeddedAxiom) -> None:
             await screen.command("labels")
             await to_plan(screen)
             await screen.press("ctrl+n")
-            await screen.sees("Waiting for the lock that berta@laptop (4711) holds since")
+            await screen.sees("Waiting for the lock of berta@laptop (4711), taken to label WALL-A-9,")
             theirs.release()
             await stage(screen, "result")
             await screen.sees("✓ Done.")
