@@ -8,10 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from axiom_tui.clients.ssh_values import Completed
+from axiom_tui.model.naming import NamingScheme
 from axiom_tui.model.node import NODE_ARGS_ANNOTATION, Node
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.model.problem import ProblemKind
@@ -19,13 +22,15 @@ from axiom_tui.model.secret import Secret
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.plans.description import describe
 from axiom_tui.plans.events import Event, Outcome, Output, Result, StepState
+from axiom_tui.plans.hosts import Hosts
 from axiom_tui.plans.label_files import CONFIG_FILE, FOLDER, JOIN_PATH, OWN_PATH, items_for
 from axiom_tui.plans.label_nodes import PERSISTED
-from axiom_tui.plans.label_persist import address_of, arguments_of
+from axiom_tui.plans.label_persist import Login, NodeHost, PersistLabels, address_of, arguments_of
 from axiom_tui.plans.proposal import propose_labels, resume, undo
-from axiom_tui.plans.step import CancelToken, Json
+from axiom_tui.plans.step import CancelToken, Json, Plan
 from axiom_tui.simulator.hosts.host import Host, Sudo
 from tests.plans.embedded import PASSWORD, Answers, Embedded, embedded
+from tests.plans.world import CLUSTER, perform
 from tests.simulator.host_runs import run_on
 
 TOKEN = "K10" + "ab" * 32 + "::node:cdefcdefcdefcdef"
@@ -393,6 +398,8 @@ def test_a_login_that_hangs_is_cancelled(world: Embedded) -> None:
     admin.join()
     assert result.outcome is Outcome.CANCELLED, result.problem
     assert result.steps[-1].state is StepState.FAILED
+    assert result.problem is not None
+    assert "was cancelled" in result.problem.sentence  # and did not end by itself
     assert labels(world, "wall-a-3") == ("true", "external")
     world.host("wall-a-3").heal()
     again = world.run(resume(world.means, result.plan_id))
@@ -472,3 +479,56 @@ def test_ssh_goes_to_the_address_in_the_tailnet() -> None:
     assert address_of(node, (other,)) == "100.64.0.9"
     assert address_of(node, ()) == "fd7a:115c:a1e0::3"
     assert address_of(Node(name="wall-a-3"), ()) == "wall-a-3"
+
+
+def test_labels_that_are_only_configured_are_taken_out(world: Embedded) -> None:
+    """The node has none and is to have none, but K3s would give it some at its next start."""
+    host = world.host("wall-a-4")
+    put(host, OWN_PATH, f"node-label+:\n  - {INTERNAL[0]}\n  - {INTERNAL[1]}\n")
+
+    def told(item: dict[str, Any]) -> None:
+        item["metadata"]["annotations"][NODE_ARGS_ANNOTATION] = json.dumps(
+            ["agent", "--node-label", INTERNAL[1]]
+        )
+
+    world.axiom.store.mutate("nodes", "wall-a-4", told)
+    proposal = propose_labels(world.means, ["wall-a-4"], "", persist=True)
+    assert [step.key for step in proposal.plan.steps] == ["k3s-config/wall-a-4"]
+    assert world.run(proposal).outcome is Outcome.DONE
+    assert text_at(host, OWN_PATH) is None
+
+
+class Talkative:
+    """A login whose first command asks for a password, and then says it aloud and fails."""
+
+    is_open = True
+
+    def __init__(self, given: list[Secret], secret: str) -> None:
+        self._given = given
+        self._secret = secret
+
+    def run_script(self, script: str, **_: Any) -> Completed:
+        self._given.append(Secret(self._secret))
+        return Completed(1, b"", f"sudo: no such password: {self._secret}\n".encode())
+
+    def close(self) -> None:
+        return
+
+
+def test_a_password_that_was_just_given_is_masked_in_what_the_host_says(world: Embedded) -> None:
+    given: list[Secret] = []
+    shell: Any = Talkative(given, "eight otters knit")
+    hosts = Hosts(lambda host, user, cancelled: shell, lambda: tuple(given))
+    login = Login("", 10.0, 10.0)
+    step = PersistLabels(
+        hosts, NamingScheme(), "wall-a-3", NodeHost("100.64.0.3", "k3s-agent", "internal"), login
+    )
+    result, _ = perform(Plan("k", "s", CLUSTER, (step,)), world.directory / "state-of-otters")
+    assert result.problem is not None
+    assert result.problem.sentence.startswith(
+        "The configuration of K3s on WALL-A-3 could not be looked at: sudo:"
+    )
+    assert "otters" not in str(result.problem)
+    written = [path.read_text() for path in (world.directory / "state-of-otters").rglob("*.jsonl")]
+    assert written
+    assert not [text for text in written if "otters" in text]
