@@ -106,3 +106,19 @@ def test_a_device_of_which_nothing_new_is_said_stays_the_same_object(
     assert sink.changes == changes
     view.see_status(TailnetStatus(TailnetSelf("Starting"), tuple(map(replace, local))))
     assert all(one is two for one, two in zip(before, sink.seen.devices, strict=True))
+
+
+def test_a_ping_is_believed_for_a_while_only() -> None:
+    sink = Sink()
+    view = TailnetView(sink)
+    now = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
+    idle = TailnetDevice(id="1", name="wall-a-1", online=True, path=PathKind.IDLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tailnet, "now", lambda: now)
+        view.see_status(TailnetStatus(TailnetSelf("Running"), (idle,)))
+        view.see_ping("1", PingAnswer(12.0, PathKind.DIRECT, endpoint="203.0.113.7:41641"))
+        assert sink.seen.devices[0].path is PathKind.DIRECT
+        now += BELIEVED_FOR + timedelta(seconds=1)
+        view.see_control(())
+        assert sink.seen.devices[0].path is PathKind.IDLE
+        assert sink.seen.devices[0].latency.last == 12.0
