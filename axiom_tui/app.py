@@ -473,9 +473,10 @@ class AxiomApp(App[int]):
                 found.append((binding.action, self.get_key_display(binding), what))
         keys = grouped(found)
         text = getattr(screen, "HELP", None) or ""
-        title = getattr(screen, "MODE", "") or "this screen"
+        title = getattr(screen, "MODE", "") or getattr(screen, "title_text", "this screen")
         commands = "Commands: " + ", ".join(f":{command.word}" for command in self.commands())
-        self.push_screen(HelpScreen(title, keys, f"{text}\n\n{FILTER_HELP}\n\n{commands}\n"))
+        parts = (text, FILTER_HELP if hasattr(screen, "action_filter") else "", commands)
+        self.push_screen(HelpScreen(title, keys, "\n\n".join(part for part in parts if part) + "\n"))
 
     @work
     async def action_command_line(self) -> None:

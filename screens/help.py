@@ -25,7 +25,8 @@ COLUMN_WIDTH = 32
 #: Movements of every table and text: one line says them all.
 MOVES = (
     "cursor_up", "cursor_down", "cursor_top", "cursor_bottom", "page_up", "page_down", "half_page_up",
-    "half_page_down", "sideways",
+    "half_page_down", "sideways", "scroll_up", "scroll_down", "scroll_left", "scroll_right", "scroll_home",
+    "scroll_end", "scroll_page", "first", "last",
 )  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def in_words(action: str, keys: str, what: str) -> tuple[str, str, str]:
     """The group that an action belongs to, its keys, and what it does there; groups share a line."""
     name = action.rpartition(".")[2].partition("(")[0]
     if name in MOVES:
-        return "moves", keys, "move, also by half pages and pages"
+        return "moves", keys, "move by lines and pages"
     if name == "sort_next":
         return "sorts", "shift+letter", f"{keys} {what.removeprefix('Sort by ')}"
     if name == "show_screen":

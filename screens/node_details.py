@@ -48,10 +48,10 @@ class NodeDetails(VerticalScroll):
     DEFAULT_CLASSES = "details"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", show=False),
-        Binding("k", "scroll_up", show=False),
-        Binding("g", "scroll_home", show=False),
-        Binding("G", "scroll_end", show=False),
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("k", "scroll_up", "Up", show=False),
+        Binding("g", "scroll_home", "Top", show=False),
+        Binding("G", "scroll_end", "End", show=False),
     ]
 
     def compose(self) -> ComposeResult:
@@ -67,6 +67,7 @@ class NodeDetails(VerticalScroll):
 class NodeDetailsScreen(Screen[None]):
     """The details on a narrow terminal."""
 
+    title_text = "node details"
     HELP = "All that each plane knows of one node, the most urgent first. It stays live while it is open."
 
     BINDINGS: ClassVar[list[BindingType]] = [

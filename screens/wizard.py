@@ -93,17 +93,18 @@ class WizardScreen(Screen[None]):
         Binding("ctrl+c", "cancel", "stop after this step", show=False, priority=True),
         Binding("ctrl+l", "login", "login page"),
         Binding("c", "copy_transcript", "copy transcript"),
-        Binding("down,j", "scroll_page('down')", show=False),
-        Binding("up,k", "scroll_page('up')", show=False),
-        Binding("pagedown", "scroll_page('page_down')", show=False),
-        Binding("pageup", "scroll_page('page_up')", show=False),
-        Binding("home,g", "scroll_page('home')", show=False),
-        Binding("end,G", "scroll_page('end')", show=False),
+        Binding("down,j", "scroll_page('down')", "Down", show=False),
+        Binding("up,k", "scroll_page('up')", "Up", show=False),
+        Binding("pagedown", "scroll_page('page_down')", "Page down", show=False),
+        Binding("pageup", "scroll_page('page_up')", "Page up", show=False),
+        Binding("home,g", "scroll_page('home')", "Top", show=False),
+        Binding("end,G", "scroll_page('end')", "End", show=False),
     ]
     HELP = (
         "A wizard goes from Choose over Check and Plan to Apply and Result. Nothing is changed before Apply. "
         "Plan shows each step with the exact commands, the effect on every Service, and what can be undone. "
-        "ctrl+n goes on, ctrl+b goes back, esc leaves. During Apply ctrl+c asks to stop between two steps."
+        "ctrl+n goes on, ctrl+b goes back, esc leaves. During Apply esc or ctrl+c asks to stop after the "
+        "step that runs: no step is cut in its middle."
     )
 
     def __init__(

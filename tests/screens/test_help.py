@@ -36,6 +36,6 @@ def test_what_belongs_together_has_one_line() -> None:
     assert grouped(keys) == [
         ("/", "filter"),
         ("shift+letter", "sort by N NODE, R ROLE"),
-        ("j k", "move, also by half pages and pages"),
+        ("j k", "move by lines and pages"),
         ("1 5", "Nodes, Findings"),
     ]

@@ -203,7 +203,8 @@ async def test_sort_keeps_cursor_and_marks_on_their_nodes(axiom: EmbeddedAxiom) 
         assert [row.name for row in marked] == ["M-O-2"]
         await screen.press("N", "N")
         await screen.until(lambda: order(screen) == list(reversed(NODES)), "for names turned around")
-        assert screen.app.screen.chosen_rows() == marked  # type: ignore[attr-defined]
+        # The same node; pings and ages of it may be others by now.
+        assert [row.name for row in screen.app.screen.chosen_rows()] == ["M-O-2"]  # type: ignore[attr-defined]
         await screen.press("c")
         await screen.said("Copied m-o-2.")
         assert screen.app.clipboard == "m-o-2"
