@@ -7,6 +7,7 @@ asked again before it is believed (Tailscale: ``cmd/tailscale/cli/ping.go``).
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
@@ -53,6 +54,7 @@ class Pings:
         self._ping: Callable[[str], PingAnswer] | None = None
         self._targets: Mapping[str, str] = {}
         self._due: dict[str, float] = {}  # device id -> moment of its next ping, on the monotonic clock
+        self._waiting: list[tuple[float, str]] = []  # a heap of those that are not under way, by their moment
         self._under_way: set[str] = set()
         self._stopped = threading.Event()
         self._started = False
@@ -64,6 +66,7 @@ class Pings:
             self._targets = targets if ping is not None else {}
             now = time.monotonic()
             self._due = {device: self._due.get(device, now) for device in self._targets}
+            self._queue_up()
             if self._targets and not self._started and not self._stopped.is_set():
                 self._started = True
                 for number in range(self._at_once):
@@ -74,6 +77,7 @@ class Pings:
         """Ping every target now."""
         with self._changed:
             self._due = dict.fromkeys(self._due, time.monotonic())
+            self._queue_up()
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -97,19 +101,19 @@ class Pings:
             finally:
                 with self._changed:
                     self._under_way.discard(device)
+                    if device in self._due:
+                        heapq.heappush(self._waiting, (self._due[device], device))
                     self._changed.notify_all()
 
     def _take(self) -> tuple[str, str, Callable[[str], PingAnswer]] | None:
         """Wait for the next target that is due; None when stopped."""
         with self._changed:
             while not self._stopped.is_set():
-                waiting = [
-                    (due, device) for device, due in self._due.items() if device not in self._under_way
-                ]
-                due, device = min(waiting, default=(0.0, ""))
+                due, device = self._waiting[0] if self._waiting else (0.0, "")
                 now = time.monotonic()
                 left = max(due, self._not_before) - now
                 if device and left <= 0 and self._ping is not None:
+                    heapq.heappop(self._waiting)
                     self._under_way.add(device)
                     self._not_before = now + self._pace
                     self._due[device] = now + self._every
@@ -120,8 +124,12 @@ class Pings:
     def _more_after(self, device: str) -> bool:
         """Whether other pings are under way or due, so that their answers follow soon."""
         with self._changed:
-            now = time.monotonic()
-            return len(self._under_way - {device}) > 0 or any(due <= now for due in self._due.values())
+            is_due = bool(self._waiting) and self._waiting[0][0] <= time.monotonic()
+            return is_due or len(self._under_way - {device}) > 0
+
+    def _queue_up(self) -> None:
+        self._waiting = [(due, device) for device, due in self._due.items() if device not in self._under_way]
+        heapq.heapify(self._waiting)
 
     def _settle(self, ping: Callable[[str], PingAnswer], ip: str) -> PingAnswer:
         """Ping until the path is direct, lost, or relayed for good."""

@@ -117,8 +117,9 @@ def test_a_ping_is_believed_for_a_while_only() -> None:
         patch.setattr(tailnet, "now", lambda: now)
         view.see_status(TailnetStatus(TailnetSelf("Running"), (idle,)))
         view.see_ping("1", PingAnswer(12.0, PathKind.DIRECT, endpoint="203.0.113.7:41641"))
-        assert sink.seen.devices[0].path is PathKind.DIRECT
+        paths = [sink.seen.devices[0].path]
         now += BELIEVED_FOR + timedelta(seconds=1)
         view.see_control(())
-        assert sink.seen.devices[0].path is PathKind.IDLE
+        paths.append(sink.seen.devices[0].path)
+        assert paths == [PathKind.DIRECT, PathKind.IDLE]
         assert sink.seen.devices[0].latency.last == 12.0
