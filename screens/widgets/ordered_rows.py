@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from functools import lru_cache
 from itertools import compress, count
 from operator import is_not
 from typing import Any, Generic, TypeVar
@@ -11,8 +10,6 @@ from typing import Any, Generic, TypeVar
 from axiom_tui.model.naming import natural_key
 
 R = TypeVar("R")
-
-_natural = lru_cache(maxsize=32768)(natural_key)
 
 
 class OrderedRows(Generic[R]):
@@ -108,7 +105,7 @@ class OrderedRows(Generic[R]):
     def _value(self, row: R) -> Any:
         assert self._sort_key is not None
         value = self._sort_key(row)
-        return _natural(value) if type(value) is str else value
+        return natural_key(value) if type(value) is str else value
 
     def _arrange(self) -> None:
         values = self._values
