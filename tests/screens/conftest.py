@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.app import App
+from textual.events import Key
+from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.strip import Strip
 
 import screens.frame
@@ -20,6 +27,66 @@ from axiom_tui.config import Loaded, Settings, ThemeName
 from axiom_tui.model.fleet import Fleet
 from axiom_tui.start import StartOptions
 from tests.screens.fleets import LIVE, NOW
+
+#: Turns of the event loop in which no widget has a message: then what was set off has come to its end.
+CALM = 8
+#: One drawing may lead to the next (a layout gives sizes, sizes give contents); something may move for ever.
+MOST_DRAWINGS = 10
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    """Let the program take all messages that there are and those that they set off, and draw what changed."""
+    app = pilot.app
+    for _ in range(MOST_DRAWINGS):
+        calm = 0
+        while calm < CALM and app.is_running:
+            # Textual collects sizes, and holds all drawing while screens change, for some milliseconds.
+            is_held = app._batch_count or app._resize_timer is not None
+            await asyncio.sleep(0.002 if is_held else 0)
+            calm = 0 if is_held or _has_messages(app) else calm + 1
+        if not (app.is_running and _is_to_be_drawn(app.screen)):
+            return
+        app.screen._on_timer_update()
+
+
+def _has_messages(app: App[Any]) -> bool:
+    return any(pump.is_running and pump.message_queue_size for pump in (app, *app._registry))
+
+
+def _is_to_be_drawn(screen: Screen[Any]) -> bool:
+    is_stale = screen._layout_required or screen._scroll_required or screen._repaint_required
+    return is_stale or bool(screen._dirty_widgets or screen._callbacks)
+
+
+async def _press(pilot: Pilot[int], *keys: str) -> None:
+    driver = pilot.app._driver
+    assert driver is not None
+    for key in keys:
+        name = _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
+        driver.send_message(Key(name, _character(name)))
+        await settle(pilot)
+
+
+def _character(key: str) -> str | None:
+    try:
+        return unicodedata.lookup(_get_unicode_name_from_key(REPLACED_KEYS.get(key, key)))
+    except KeyError:
+        return key if len(key) == 1 else None
+
+
+async def _pause(pilot: Pilot[int], delay: float | None = None) -> None:
+    assert delay is None, "a test waits for what it wants to see"
+    await pilot._wait_for_screen()
+    await settle(pilot)
+
+
+@pytest.fixture(autouse=True)
+def _prompt_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual's pilot waits after each key until the whole process is idle, for 40 ms and at most 2 s; with a
+    world that lives in the same process it is never idle."""
+    monkeypatch.setattr(Pilot, "press", _press)
+    monkeypatch.setattr(Pilot, "pause", _pause)
+
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = bool(os.environ.get("AXIOM_UPDATE_SNAPSHOTS"))
