@@ -21,6 +21,7 @@ NAMESPACE = "kube-system"
 NAME = "axiom-tui"
 DURATION = 30  # seconds that a lock lasts unrenewed
 SKEW = 2.0  # seconds by which a time in a Lease may be ahead without a clock being wrong
+APART = 60.0  # seconds between our clock and the cluster's that make a time of it look wrong
 WHAT_FOR = "axiom-tui/what-for"
 PLAN = "axiom-tui/plan"
 SESSION = "axiom-tui/session"
@@ -373,6 +374,8 @@ def _taken_by(lease: Lease) -> tuple[str, str]:
 
 def _held(holder: Holder, now: datetime) -> Problem:
     since = f" since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}" if holder.since else ""
+    if since and abs((now - datetime.now(UTC)).total_seconds()) > APART:
+        since += " by the cluster's clock"
     purpose = f", to {holder.what_for}" if holder.what_for else ""
     renewed = ""
     if holder.renewed:

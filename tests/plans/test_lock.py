@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -394,3 +394,13 @@ def test_a_clock_that_is_ahead_is_named(leases: MemoryLeases, lock_of: Make) -> 
         caught.value.problem
     )
     assert "last renewed" not in str(caught.value.problem)
+
+
+@pytest.mark.parametrize("off", [0, 3600, -3600])
+def test_a_cluster_whose_clock_is_not_ours_says_so(leases: MemoryLeases, lock_of: Make, off: int) -> None:
+    leases.clock = datetime.now(UTC) + timedelta(seconds=off)
+    lock_of(ANNA).acquire("label WALL-A-3", PLAN_A)
+    with pytest.raises(LockHeld) as caught:
+        lock_of(BERT).acquire("join WALL-A-9", PLAN_B)
+    assert ("by the cluster's clock, to label" in caught.value.problem.sentence) == bool(off)
+    assert "last renewed 0 s ago" in caught.value.problem.sentence
