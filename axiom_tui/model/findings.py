@@ -13,7 +13,7 @@ import msgspec
 
 from axiom_tui.model.finding import Finding, Severity, Wizard
 from axiom_tui.model.naming import Role
-from axiom_tui.model.node import Node, NodeUsage, is_tailnet_ip
+from axiom_tui.model.node import Node, is_tailnet_ip
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL, found_labels, found_pool, labels_for, public_ips
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import PathKind, TailnetDevice
@@ -30,13 +30,15 @@ PRESSURES = {
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One row before its findings: what the row rules look at. There is one for each row of each join."""
+    """One row before its findings: what the row rules look at. There is one for each row of each join.
+
+    What a node uses is not among it, since that changes for all nodes at each measurement.
+    """
 
     key: str
     name: str
     node: Node | None
     device: TailnetDevice | None
-    usage: NodeUsage | None
     role: Role | None
     place: str
     pool_wanted: str

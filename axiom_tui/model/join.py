@@ -14,6 +14,8 @@ from datetime import datetime
 from itertools import compress, starmap
 from operator import is_not
 
+from msgspec import structs
+
 from axiom_tui.model.finding import Finding, worst_first
 from axiom_tui.model.findings import Context, Subject, recheck_at, row_findings, verdict
 from axiom_tui.model.fleet import Observation, Row
@@ -141,8 +143,7 @@ def join(
     if changes is None:
         return _whole(seen, context, version, Matching.of(seen, rules), previous)
     before = previous.seen
-    concerns_all = seen.usage is not before.usage or (seen.tailnet is None) is not (before.tailnet is None)
-    if concerns_all:
+    if (seen.tailnet is None) is not (before.tailnet is None):
         return _whole(seen, context, version, previous.matching, previous)
     return _changed(seen, context, previous, _keys(changes, previous, now))
 
@@ -159,6 +160,7 @@ def _whole(seen: Observation, context: Context, version: str, matching: Matching
             row = _row(subject, context)
         subjects[key] = subject
         rows.append(row)
+    _put_usage(rows, seen)
     rows.sort(key=fleet_order)
     of_fleet = fleet_findings(rows, seen, context.rules)
     return Joined(
@@ -182,9 +184,11 @@ def _changed(seen: Observation, context: Context, old: Joined, keys: Iterable[st
         place = places[key]
         subject, before = _subject(key, seen, context, old.matching), rows[place]
         if subject != subjects[key] or _is_over(before.recheck_at, context.now):
-            rows[place] = _row(subject, context)
+            rows[place] = structs.replace(_row(subject, context), usage=seen.usage.get(key))
             changed.append((rows[place], before))
         subjects[key] = subject
+    if seen.usage is not old.seen.usage:
+        _put_usage(rows, seen)
     if any(fleet_order(row) != fleet_order(before) for row, before in changed):
         rows = sorted([rows[places[key]] for key in subjects], key=fleet_order)
         places = {row.key: place for place, row in enumerate(rows)}
@@ -197,6 +201,14 @@ def _changed(seen: Observation, context: Context, old: Joined, keys: Iterable[st
     return Joined(
         tuple(rows), findings, recheck_at, old.version, seen, old.matching, subjects, places, of_fleet
     )
+
+
+def _put_usage(rows: list[Row], seen: Observation) -> None:
+    """Give each row what its node uses; nothing else of a row depends on that."""
+    for place, row in enumerate(rows):
+        usage = seen.usage.get(row.key)
+        if usage is not row.usage and usage != row.usage:
+            rows[place] = structs.replace(row, usage=usage)
 
 
 def _keys(changes: _Changes, old: Joined, now: datetime) -> set[str]:
@@ -287,7 +299,6 @@ def _node_subject(node: Node, seen: Observation, context: Context, matching: Mat
         name=rules.naming.display(node.name),
         node=node,
         device=own,
-        usage=seen.usage.get(node.name),
         role=role,
         place=rules.place_of(node.name, own),
         pool_wanted=rules.pools.wanted(node, role),
@@ -305,7 +316,6 @@ def _device_subject(device: TailnetDevice, seen: Observation, context: Context) 
         name=rules.naming.display(device.name or device.host_name),
         node=None,
         device=device,
-        usage=None,
         role=rules.role_of(None, device),
         place=rules.place_of(device.folded_name, device),
         pool_wanted="",
@@ -341,7 +351,7 @@ def _row(subject: Subject, context: Context) -> Row:
         name=subject.name,
         node=subject.node,
         device=subject.device,
-        usage=subject.usage,
+        usage=None,  # by `_put_usage`
         role=subject.role,
         place=subject.place,
         pool_found=found_pool(subject.node) if subject.node else "",
