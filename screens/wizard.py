@@ -256,6 +256,7 @@ class WizardScreen(Screen[None]):
     def _render_buttons(self) -> None:
         following = self.query_one("#next", Button)
         following.label = dict((*FOLLOWING, LEAVING[1], ("result", "close")))[self._following].capitalize()
+        following.refresh(layout=True)  # it is as wide as its new word
         self.query_one("#back").display = self.stage in ("check", "plan") and self._choose is not None
         self.query_one("#leave").display = self.stage in ("choose", "check", "plan")
         self.query_one("#undo").display = self.stage == "result" and self._can_undo()

@@ -150,13 +150,15 @@ def _share(
     columns: Sequence[Column[R]], spare: int, wants: Mapping[str, int], *, unlimited: bool
 ) -> list[int]:
     """The width of each column: what it needs first (as far as there is room, if that is limited), then
-    the rest to those that grow."""
+    the rest to those that grow. What is only nice to have leaves the others their comfort."""
     widths = [column.width for column in columns]
+    comfort = sum(max(0, column.comfort - column.width) for column in columns)
     for position, column in enumerate(columns):
         wanted = min(column.max_width, wants.get(column.key, 0))
         more = max(0, wanted - column.width)
         if not unlimited:
-            more = min(more, max(0, spare))
+            is_nice = not column.required and column.priority < NICE_TO_HAVE
+            more = min(more, max(0, spare - comfort if is_nice else spare))
         widths[position] += more
         spare -= more
     growing = [position for position, column in enumerate(columns) if column.grow]
