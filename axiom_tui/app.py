@@ -317,12 +317,23 @@ class AxiomApp(App[int]):
         A failure is said and logged; the answer of a session that was left is dropped. False: there is no
         session yet.
         """
-        session = self.session
+        session = self.session or self._without_cluster()
         if session is None:
             self.notify("There is no connection to a cluster yet.", severity="warning")
             return False
         self.off_loop(lambda: ask(session), then)
         return True
+
+    def _without_cluster(self) -> Session | None:
+        """Where there is no way to a cluster: a session that observes nothing, for founding one. Who asks it
+        for a client is told what is wrong. None while the way is still looked for."""
+        nodes = self.fleet.source("nodes")
+        if nodes is None or nodes.problem is None:
+            return None
+        from axiom_tui.fleet.oneshot import kubernetes_options
+        from axiom_tui.fleet.session import Session
+
+        return Session(self.settings, kubernetes_options(self.settings), self.fleet.cluster)
 
     def off_loop(self, ask: Callable[[], T], then: Callable[[T], object]) -> None:
         """Do something slow in a thread; ``then`` gets its answer on the event loop.
@@ -582,7 +593,9 @@ class AxiomApp(App[int]):
             self.notify(f"“{running.title_text}” is running: one plan at a time.", severity="warning")
             return
         nodes = self.fleet.source("nodes")
-        if self.session is None or not self.fleet.seen.nodes:
+        # Where there is no cluster to be seen, and it is known why, one can be founded.
+        founds = wizard is Wizard.JOIN and nodes is not None and nodes.problem is not None
+        if not founds and (self.session is None or not self.fleet.seen.nodes):
             why = (
                 f" {nodes.problem}" if nodes is not None and nodes.problem is not None else " Wait a moment."
             )

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn, Protocol, cast
+from typing import Protocol
 
-from axiom_tui.clients.kubernetes import KubernetesClient, connect
+from axiom_tui.clients.kubernetes import connect
 from axiom_tui.clients.ssh_values import Interaction, LoginBanner, UnknownHostKey
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.fleet.oneshot import in_force, kubernetes_options
@@ -226,26 +226,13 @@ def _secret(prompt: str, again: bool) -> Secret | None:
     return Secret(text) if text else None
 
 
-class _NoCluster:
-    """Stands for the API where there is no way to one: whoever asks it anything is told why.
-
-    The first server of a new cluster is planned, resumed and taken back without any API.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AxiomError(self._problem)
-
-
 @contextmanager
 def _means(settings: Settings) -> Iterator[Means]:
     try:
         chosen = in_force(settings)
         client = connect(kubernetes_options(chosen))
     except AxiomError as error:
-        yield Means(cast(KubernetesClient, _NoCluster(error.problem)), settings, Console())
+        yield Means.without_cluster(error.problem, settings, Console())
         return
     try:
         yield Means(client, chosen, Console())

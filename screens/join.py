@@ -14,6 +14,7 @@ from axiom_tui.model.checks import Check, standing_fails
 from axiom_tui.model.fleet import Fleet, Row
 from axiom_tui.model.naming import NamingScheme, Role, fold, host_name_fault
 from axiom_tui.model.node import is_public_ip
+from axiom_tui.model.problem import Problem, ProblemKind
 from axiom_tui.model.version import Version
 from axiom_tui.plans.join_choice import JoinChoice
 from screens.choose_page import ChoosePage
@@ -42,6 +43,10 @@ class JoinChoices(ChoosePage):
         self._rows.sort(key=lambda row: (row.key not in chosen, not _is_reachable(row), row.name))
         self._has_named = False  # whether the admin typed a name of their own
         self._version = fleet.cluster.version
+        # Where no cluster is known there is only one to be founded, and maybe a reason why it is so.
+        nodes = fleet.source("nodes")
+        self._founds = not fleet.seen.nodes
+        self._why = nodes.problem if nodes is not None else None
         self._means: Means | None = None  # with which the host was looked at last
 
     def compose(self) -> ComposeResult:
@@ -53,13 +58,13 @@ class JoinChoices(ChoosePage):
         )
         yield Input(placeholder="name or address of the host", id="join-other", compact=True)
         yield Label("as")
+        joining = [
+            ("agent (runs workloads)", Role.AGENT.value),
+            ("server (carries API and etcd)", Role.SERVER.value),
+        ]
         yield Select(
-            [
-                ("agent (runs workloads)", Role.AGENT.value),
-                ("server (carries API and etcd)", Role.SERVER.value),
-                ("first server of a new cluster", FIRST),
-            ],
-            value=Role.AGENT.value,
+            [*(() if self._founds else joining), ("first server of a new cluster", FIRST)],
+            value=FIRST if self._founds else Role.AGENT.value,
             allow_blank=False,
             id="join-role",
             compact=True,
@@ -67,7 +72,8 @@ class JoinChoices(ChoosePage):
         yield Label("with K3s", id="join-version-label")
         yield Input(self._version, placeholder="v1.33.4+k3s1", id="join-version", compact=True)
         yield Label("named")
-        yield Input(self._proposed(Role.AGENT), id="join-name", compact=True)
+        role = Role.SERVER if self._founds else Role.AGENT
+        yield Input(self._proposed(role), id="join-name", compact=True)
         yield Label("public address")
         yield Select(
             [("the one that is found on the host", FOUND), ("none", NO_ADDRESS), ("this one …", OTHER)],
@@ -151,7 +157,12 @@ class JoinChoices(ChoosePage):
             if self._means is not None:
                 self._means.close()
             # Its logins are kept for the plan that comes of it, until the wizard is left.
-            means = self._means = Means(session.client(), session.settings, interaction)
+            if choice.first_server:
+                why = self._why or Problem(ProblemKind.MISSING, "The new cluster has no API yet.")
+                means = Means.without_cluster(why, session.settings, interaction)
+            else:
+                means = Means(session.client(), session.settings, interaction)
+            self._means = means
             facts = facts_of(means, choice)
             found = checks(means, choice, facts)
             if standing_fails(found, choice.overridden):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NoReturn, cast
 
 from axiom_tui.clients import ssh
 from axiom_tui.clients.configured import control_api, dns_records, ssh_options, ssh_port
@@ -24,7 +25,7 @@ from axiom_tui.model.exposure import effect_of
 from axiom_tui.model.fleet import Cluster
 from axiom_tui.model.naming import fold
 from axiom_tui.model.pools import labels_for
-from axiom_tui.model.problem import AxiomError
+from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.model.tailnet_merge import merge
 from axiom_tui.plans import registry
@@ -116,6 +117,16 @@ class Reach:
         return next((item.ssh_host_keys for item in devices if host in item.addresses), ())
 
 
+class _NoCluster:
+    """Stands for the API where there is no way to one: whoever asks it anything is told why."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AxiomError(self._problem)
+
+
 @dataclass(frozen=True)
 class Means(Reach):
     """With what plans are run on one cluster. ``interaction`` answers what logins to hosts ask."""
@@ -123,6 +134,12 @@ class Means(Reach):
     client: KubernetesClient
     settings: Settings
     interaction: Interaction = field(default_factory=Interaction)
+
+    @classmethod
+    def without_cluster(cls, problem: Problem, settings: Settings, interaction: Interaction) -> Means:
+        """For the first server of a new cluster, which is planned, resumed and taken back without any API.
+        ``problem`` is why there is none; all other plans raise it."""
+        return cls(cast(KubernetesClient, _NoCluster(problem)), settings, interaction)
 
     @property
     def access(self) -> Access:
