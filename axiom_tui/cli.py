@@ -307,7 +307,11 @@ def _label_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("node", nargs="*", metavar="NODE", help="nodes (default: all)")
     pool = to.add_mutually_exclusive_group()
     pool.add_argument(
-        "--pool", default=None, metavar="POOL", help="into this pool (default: as the policy says)"
+        "--pool",
+        type=_pool,
+        default=None,
+        metavar="POOL",
+        help="into this pool (default: as the policy says)",
     )
     pool.add_argument("--no-pool", dest="pool", action="store_const", const="", help="remove the labels")
     to.add_argument(
@@ -357,7 +361,11 @@ def _join_arguments(to: argparse.ArgumentParser) -> None:
     )
     pool = to.add_mutually_exclusive_group()
     pool.add_argument(
-        "--pool", default=None, metavar="POOL", help="into this pool (default: as the policy says)"
+        "--pool",
+        type=_pool,
+        default=None,
+        metavar="POOL",
+        help="into this pool (default: as the policy says)",
     )
     pool.add_argument(
         "--no-pool", dest="pool", action="store_const", const="", help="no load-balancer labels"
@@ -400,6 +408,13 @@ def _undo_arguments(to: argparse.ArgumentParser) -> None:
 
 def _show_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="format")
+
+
+def _pool(text: str) -> str:
+    """ "" is mostly a variable of a script that was not set: it must not take nodes out of their pools."""
+    if not text:
+        raise argparse.ArgumentTypeError("no pool is named; --no-pool removes the labels")
+    return text
 
 
 def _node_count(text: str) -> int:

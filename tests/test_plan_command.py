@@ -123,6 +123,17 @@ def test_no_pool_removes_both_labels(run: Run) -> None:
     assert f"{ENABLE_LABEL}- {POOL_LABEL}-" in command
 
 
+@pytest.mark.parametrize("command", [("plan", "labels", "wall-a-1"), ("apply", "join", "somewhere")])
+def test_a_pool_without_a_name_is_no_way_to_remove_labels(
+    axiom: EmbeddedAxiom, capfd: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    """As from a script whose variable is not set."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--config", str(axiom.settings), *command, "--pool", ""])
+    assert caught.value.code == 2
+    assert "no pool is named; --no-pool removes the labels" in capfd.readouterr().err
+
+
 def test_labels_on_the_nodes_are_steps_of_their_own(run: Run, axiom: EmbeddedAxiom) -> None:
     _, out, _ = run("plan", "labels", "wall-a-3", "--persist", "-o", "json")
     keys = [step["key"] for step in json.loads(out)["steps"]]
