@@ -394,6 +394,10 @@ def test_a_clock_that_is_ahead_is_named(leases: MemoryLeases, lock_of: Make) -> 
         caught.value.problem
     )
     assert "last renewed" not in str(caught.value.problem)
+    # A second is what rounding may make of it.
+    leases.lease = replace(leases.lease, renewed=leases.clock + timedelta(seconds=1))
+    with pytest.raises(LockHeld, match="It was last renewed 0 s ago"):
+        lock_of(BERT).acquire("join WALL-A-9", "plan-b")
 
 
 @pytest.mark.parametrize("off", [0, 3600, -3600])
