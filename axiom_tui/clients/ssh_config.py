@@ -51,6 +51,7 @@ class HostSettings:
     known_as: str
     hash_known_hosts: bool
     host_keys: tuple[str, ...]
+    called: str = ""
 
     @property
     def address(self) -> str:
@@ -59,11 +60,12 @@ class HostSettings:
 
     @property
     def title(self) -> str:
-        """The name that was asked for, and behind it what that leads to if it is another."""
+        """The name that the admin knows or asked for, and behind it what that leads to if it is another."""
         return self._named(self.host)
 
     def _named(self, where: str) -> str:
-        return where if self.name.lower() == self.host.lower() else f"{self.name} ({where})"
+        name = self.called or self.name
+        return where if name.lower() == self.host.lower() else f"{name} ({where})"
 
 
 def settings_for(target: SshTarget, options: SshOptions) -> HostSettings:
@@ -110,6 +112,7 @@ def settings_for(target: SshTarget, options: SshOptions) -> HostSettings:
         known_as=found.value("hostkeyalias").lower() or lookup_name(host, port),
         hash_known_hosts=found.value("hashknownhosts").lower() == "yes",
         host_keys=target.host_keys,
+        called=target.called,
     )
 
 

@@ -21,13 +21,15 @@ class SshTarget:
     ``host`` is a name, an address or an alias of ~/.ssh/config. An empty ``user`` and a ``port`` of 0 mean:
     as ~/.ssh/config says, else the local user and 22. ``host_keys`` are lines such as
     ``ssh-ed25519 AAAA...`` that the tailnet vouches for (``sshHostKeys`` of Tailscale's local API); where
-    they are given, the host speaks Tailscale SSH, and only auth "none" is tried.
+    they are given, the host speaks Tailscale SSH, and only auth "none" is tried. ``called`` is the name by
+    which the admin knows it, where ``host`` is an address: sentences begin with it.
     """
 
     host: str
     user: str = ""
     port: int = 0
     host_keys: tuple[str, ...] = ()
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

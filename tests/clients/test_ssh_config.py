@@ -52,6 +52,13 @@ def test_the_name_that_was_asked_for_comes_first(tmp_path: Path, text: str, titl
     assert (found.title, found.address) == (title, address)
 
 
+def test_the_name_that_the_admin_knows_comes_before_an_address(tmp_path: Path) -> None:
+    options = SshOptions(config_file=tmp_path / "none")
+    found = settings_for(SshTarget(host="100.64.0.1", called="M-O-1", port=2222), options)
+    assert (found.title, found.address) == ("M-O-1 (100.64.0.1)", "M-O-1 (100.64.0.1:2222)")
+    assert found.host == found.known_as.strip("[]").partition("]")[0] == "100.64.0.1"
+
+
 def test_all_that_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KEYS", "/keys")
