@@ -304,7 +304,7 @@ def test_a_jump_host_whose_target_is_down(server: Sshd, options: SshOptions) -> 
     options.config_file.write_text(text)
     problem = problem_of(lambda: connect(SshTarget(host="inner"), options))
     assert problem.kind is ProblemKind.UNREACHABLE
-    assert "did not connect to 127.0.0.1:1" in problem.sentence
+    assert "did not connect to inner (127.0.0.1:1)" in problem.sentence
 
 
 _PROXY = """
