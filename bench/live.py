@@ -23,6 +23,7 @@ from bench.world import world
 NODES = 5_000
 CHURN = 20  # changed nodes a second
 KEYS = 300
+RESTING = 30.0  # s: twice the time between two measurements of metrics-server
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def measure(*, quick: bool = False) -> Chapter:
         probe.program.wait_for("M-O-1")
         _wait_for_calm(probe)
         loading = [late * 1000 for late in probe.ask("beats")]
+        rest = _cpu(probe.program, 5.0 if quick else RESTING)
         cell_cpu, cell_bytes = probe.ask("cell 20")
         names = probe.ask("names")
         served.order(f"churn {CHURN}")
@@ -84,6 +86,13 @@ def measure(*, quick: bool = False) -> Chapter:
             Figure("one changed cell, CPU", "ms", cell_cpu * 1000, limit=5),
             Figure("one changed cell, bytes to the terminal", "B", cell_bytes, limit=500),
             Figure("CPU at this rate, of a core", "%", ours.cpu, "DataTable", peer.cpu),
+            Figure(
+                "CPU while nothing changes, of a core",
+                "%",
+                rest,
+                limit=3,
+                note="Ten pings a second, the status every 5 s, and metrics every 15 s go on.",
+            ),
             Figure("peak memory (VmHWM)", "MB", memory, limit=200),
         ),
     )
@@ -108,6 +117,13 @@ def _wait_for_calm(probe: Probe) -> None:
         if probe.program.cpu() - used < 0.5:
             return
     raise RuntimeError("it never came to rest")
+
+
+def _cpu(program: Program, seconds: float) -> float:
+    """CPU of the process over so many seconds, in % of a core."""
+    used, began = program.cpu(), time.monotonic()
+    time.sleep(seconds)
+    return (program.cpu() - used) / (time.monotonic() - began) * 100
 
 
 def _move(program: Program, names: list[str], keys: int) -> Moves:
