@@ -1,12 +1,18 @@
-"""Clients of the outside systems as the settings want them: one place for what each needs to know."""
+"""Clients of the outside systems as the settings want them: one place for what each needs to know.
+
+Each client is imported when it is asked for, since hardly a command needs more than one of them.
+"""
 
 from __future__ import annotations
 
-from axiom_tui.clients.infomaniak import Infomaniak
-from axiom_tui.clients.secret_sources import read_secret
-from axiom_tui.clients.ssh_values import SshOptions
-from axiom_tui.clients.tailscale_control import ApiToken, ControlApi, OAuthClient, secret_from_file
+from typing import TYPE_CHECKING
+
 from axiom_tui.config import DnsProvider, Settings
+
+if TYPE_CHECKING:
+    from axiom_tui.clients.infomaniak import Infomaniak
+    from axiom_tui.clients.ssh_values import SshOptions
+    from axiom_tui.clients.tailscale_control import ControlApi
 
 #: The port that ~/.ssh/config may still change; any other one in the settings wins over it.
 USUAL_PORT = 22
@@ -15,14 +21,17 @@ USUAL_PORT = 22
 def control_api(settings: Settings) -> ControlApi | None:
     """Tailscale's control API with the credentials of the settings; None if there are none."""
     control = settings.tailscale.control
+    if not control.configured:
+        return None
+    from axiom_tui.clients.tailscale_control import ApiToken, ControlApi, OAuthClient, secret_from_file
+
     timeout = settings.tailscale.timeout.total_seconds()
     if control.token_file is not None:
         token = ApiToken(secret_from_file(control.token_file))
         return ControlApi(control.url, token, settings.tailscale.tailnet, timeout)
-    if control.oauth.client_id and control.oauth.secret_file is not None:
-        client = OAuthClient(control.oauth.client_id, secret_from_file(control.oauth.secret_file))
-        return ControlApi(control.url, client, settings.tailscale.tailnet, timeout)
-    return None
+    assert control.oauth.secret_file is not None
+    client = OAuthClient(control.oauth.client_id, secret_from_file(control.oauth.secret_file))
+    return ControlApi(control.url, client, settings.tailscale.tailnet, timeout)
 
 
 def dns_records(settings: Settings) -> Infomaniak | None:
@@ -30,12 +39,17 @@ def dns_records(settings: Settings) -> Infomaniak | None:
     dns = settings.dns
     if dns.provider is not DnsProvider.INFOMANIAK or dns.token_file is None:
         return None
+    from axiom_tui.clients.infomaniak import Infomaniak
+    from axiom_tui.clients.secret_sources import read_secret
+
     reference = f"file:{dns.token_file}"
     return Infomaniak(lambda: read_secret(reference), dns.url)
 
 
 def ssh_options(settings: Settings) -> SshOptions:
     """How hosts are logged in to."""
+    from axiom_tui.clients.ssh_values import SshOptions
+
     asked = settings.ssh
     return SshOptions(
         config_file=asked.config_file,
