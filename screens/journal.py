@@ -80,6 +80,15 @@ COLUMNS: tuple[Column[Entry], ...] = (
 )  # fmt: skip
 
 
+def _why_not(entry: Entry, otherwise: str) -> str:
+    """Why a plan can neither be resumed nor undone; ``otherwise`` when none of these is so."""
+    if entry.faults:
+        return "its record is damaged"
+    if entry.running:
+        return f"it still runs, by {entry.who}"
+    return "it was undone already" if entry.undone else otherwise
+
+
 class JournalScreen(TableScreen[Entry]):
     """The journal of this workstation, read again when one of its files has changed."""
 
@@ -169,7 +178,7 @@ class JournalScreen(TableScreen[Entry]):
         if entry is None:
             return
         if not entry.can_be_resumed:
-            self.notify("This plan needs no resume: it has ended.", severity="warning")
+            self.notify(f"This plan can't be resumed: {_why_not(entry, 'it has ended')}.", severity="warning")
             return
         plan_id, interaction = entry.plan_id, self.program.interaction
 
@@ -185,7 +194,8 @@ class JournalScreen(TableScreen[Entry]):
         if entry is None:
             return
         if not entry.can_be_undone:
-            self.notify("There is nothing in this plan that can be taken back.", severity="warning")
+            why = _why_not(entry, "nothing in it can be taken back")
+            self.notify(f"This plan can't be undone: {why}.", severity="warning")
             return
         plan_id, interaction = entry.plan_id, self.program.interaction
 

@@ -692,13 +692,17 @@ async def test_the_journal_says_no_where_there_is_nothing_to_do(axiom: EmbeddedA
         await screen.press("enter", "6")
         await screen.sees("✓ done")
         await screen.press("r")
-        await screen.said("This plan needs no resume: it has ended.")
+        await screen.said("This plan can't be resumed: it has ended.")
         await screen.press("u")
         await stage(screen, "plan")
         await apply(screen)
         await screen.press("enter")
-        await screen.press("u")
-        await screen.said("There is nothing in this plan that can be taken back.")
+        await screen.press("u")  # the cursor stays on its plan
+        await screen.said("This plan can't be undone: it was undone already.")
+        await screen.press("r")
+        await screen.said("This plan can't be resumed: it was undone already.")
+        await screen.press("g", "u")  # the undo itself
+        await screen.said("This plan can't be undone: nothing in it can be taken back.")
 
 
 # -- secrets -----------------------------------------------------------------------------------------------
