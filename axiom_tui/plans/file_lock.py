@@ -147,11 +147,9 @@ def _read_holder(descriptor: int) -> Holder:
 
 
 def _held(holder: Holder) -> Problem:
-    since = f" since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}" if holder.since else ""
-    purpose = f", to {holder.what_for}" if holder.what_for else ""
     return Problem(
         ProblemKind.CONFLICT,
-        f"{holder.who} is changing this cluster{since}{purpose}.",
+        holder.at_work(),
         "Wait for it or look on; it is free as soon as that process ends.",
     )
 

@@ -63,6 +63,12 @@ class Holder:
     def expired(self) -> bool:
         return self.expires_in <= 0
 
+    def at_work(self, clock: str = "") -> str:
+        """``anna@desk (11) is changing this cluster since 2026-11-22 14:02:00, to label WALL-A-3.``"""
+        since = f" since {self.since.astimezone():%Y-%m-%d %H:%M:%S}{clock}" if self.since else ""
+        purpose = f", to {self.what_for}" if self.what_for else ""
+        return f"{self.who} is changing this cluster{since}{purpose}."
+
     @property
     def lock_in_words(self) -> str:
         """``the lock of anna@desk (11), taken to label WALL-A-3,``"""
@@ -373,10 +379,8 @@ def _taken_by(lease: Lease) -> tuple[str, str]:
 
 
 def _held(holder: Holder, now: datetime) -> Problem:
-    since = f" since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}" if holder.since else ""
-    if since and abs((now - datetime.now(UTC)).total_seconds()) > APART:
-        since += " by the cluster's clock"
-    purpose = f", to {holder.what_for}" if holder.what_for else ""
+    """``now`` is by the clock of the cluster."""
+    apart = abs((now - datetime.now(UTC)).total_seconds()) > APART
     renewed = ""
     if holder.renewed:
         ago = (now - holder.renewed).total_seconds()
@@ -385,7 +389,7 @@ def _held(holder: Holder, now: datetime) -> Problem:
             renewed = f" By its own clock it was renewed {-ago:.0f} s from now: that clock is wrong."
     return Problem(
         ProblemKind.CONFLICT,
-        f"{holder.who} is changing this cluster{since}{purpose}.{renewed}",
+        f"{holder.at_work(clock=' by the clock of the cluster' if apart else '')}{renewed}",
         "Look on, or wait for it (headless: --wait SECONDS); it is taken over once it was not renewed for "
         f"{holder.expires_in:.0f} s more.",
     )

@@ -406,5 +406,5 @@ def test_a_cluster_whose_clock_is_not_ours_says_so(leases: MemoryLeases, lock_of
     lock_of(ANNA).acquire("label WALL-A-3", PLAN_A)
     with pytest.raises(LockHeld) as caught:
         lock_of(BERT).acquire("join WALL-A-9", PLAN_B)
-    assert ("by the cluster's clock, to label" in caught.value.problem.sentence) == bool(off)
+    assert ("by the clock of the cluster, to label" in caught.value.problem.sentence) == bool(off)
     assert "last renewed 0 s ago" in caught.value.problem.sentence
