@@ -202,9 +202,9 @@ def _running(pods: Sequence[Pod]) -> dict[str, frozenset[str]]:
 def _differences(served: Served, running: frozenset[str], nodes: Sequence[Node]) -> list[str]:
     name, said = served.service.full_name, []
     ready = {node.name for node in nodes if node.is_ready}
-    # A pod on a node that is not Ready can neither start nor end: it is not waited for.
+    # On a node that is not Ready no pod can start: it is not waited for.
     missing = sorted((set(served.nodes) - running) & ready)
-    extra = sorted((running - set(served.nodes)) & ready)
+    extra = sorted(running - set(served.nodes))
     if missing:
         said.append(f"{name}: no pod on {', '.join(missing)} yet")
     if extra:

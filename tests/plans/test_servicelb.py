@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from axiom_tui.model.pools import labels_for
 from axiom_tui.model.problem import ProblemKind
+from axiom_tui.model.servicelb import SERVICE_NAME_LABEL
 from axiom_tui.plans import servicelb
 from axiom_tui.plans.events import Outcome, Output, StepStarted, StepState, Waiting
 from axiom_tui.plans.proposal import propose_labels, resume
@@ -182,3 +183,44 @@ def test_a_plan_settles_what_another_one_left_behind(world: Embedded) -> None:
     assert Look.at(world.means.client).unsettled() == ()
     # Once it has settled there is nothing to do.
     assert propose_labels(world.means, ["wall-a-4"]).plan.steps == ()
+
+
+def pod_of(world: Embedded, service: str, node: str) -> dict[str, Any]:
+    (found,) = (
+        item
+        for item in world.axiom.store.list("pods")
+        if item["metadata"].get("labels", {}).get(SERVICE_NAME_LABEL) == service
+        and item["spec"].get("nodeName") == node
+    )
+    return found
+
+
+def begin_to_start(item: dict[str, Any]) -> None:
+    item["status"]["phase"] = "Pending"
+
+
+def begin_to_end(item: dict[str, Any]) -> None:
+    item["metadata"]["deletionTimestamp"] = "2026-11-22T14:02:00Z"
+
+
+@pytest.mark.parametrize("change", [begin_to_start, begin_to_end])
+def test_a_pod_that_starts_or_ends_is_not_there(
+    world: Embedded, change: Callable[[dict[str, Any]], None]
+) -> None:
+    world.axiom.servicelb.stop()
+    assert Look.at(world.means.client).unsettled() == ()
+    meta = pod_of(world, "cilium-ingress", "wall-a-2")["metadata"]
+    world.axiom.store.mutate("pods", meta["name"], change, meta["namespace"])
+    assert "kube-system/cilium-ingress: no pod on wall-a-2 yet" in Look.at(world.means.client).unsettled()
+
+
+def test_what_is_published_is_looked_at_too(world: Embedded) -> None:
+    world.axiom.servicelb.stop()
+
+    def publish(item: dict[str, Any]) -> None:
+        item["status"]["loadBalancer"]["ingress"] = [{"ip": "203.0.113.9"}]
+
+    world.axiom.store.mutate("services", "flasche", publish, "minecraft")
+    assert Look.at(world.means.client).unsettled() == (
+        "minecraft/flasche: publishes 203.0.113.9, not yet 116.203.10.1, 116.203.10.8",
+    )
