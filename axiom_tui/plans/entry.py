@@ -88,7 +88,7 @@ class Entry:
         """Something was begun that can be taken back, and nobody did so yet."""
         undoable = any(step.begun and step.reversible for step in self.steps)
         settled = not (self.running or self.undone or self.faults)
-        return undoable and settled and self.kind != UNDO
+        return undoable and settled  # the steps of an undo are not reversible
 
     @property
     def done(self) -> int:

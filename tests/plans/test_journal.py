@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -60,6 +61,12 @@ def test_every_record_and_the_new_name_are_synced(journal: Journal, monkeypatch:
     writer.ended(Outcome.DONE)
     assert synced[3:] == [str(writer.path)] * 4
     writer.close()
+    # So is the end of a file that was torn, before anything follows it.
+    writer.path.write_bytes(writer.path.read_bytes() + b'{"v":1,"ty')
+    synced.clear()
+    _, again = journal.reopen(writer.path.stem, Masker())
+    assert synced == [str(writer.path)]
+    again.close()
 
 
 def test_it_reads_back_what_was_written(journal: Journal) -> None:
@@ -274,3 +281,48 @@ def test_one_unreadable_file_does_not_hide_the_others(journal: Journal) -> None:
     readable, unreadable = journal.entries()
     assert readable.cut_short
     assert unreadable.faults == ("the file cannot be read: Is a directory",)
+
+
+def test_nothing_follows_a_torn_record_that_could_not_be_taken_back(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = begin(journal)
+    whole = writer.path.read_bytes()
+
+    def write_some(descriptor: int, line: bytes) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def refuse(descriptor: int, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", write_some)
+        broken.setattr(os, "ftruncate", refuse)
+        with pytest.raises(AxiomError, match="Input/output error"):
+            writer.step_begun(KEY)
+    # The disk is well again, but what it holds of that record is not known.
+    with pytest.raises(AxiomError, match="an earlier record is torn"):
+        writer.step_begun(KEY)
+    assert writer.path.read_bytes() == whole
+    writer.close()
+
+
+def test_what_a_resume_begins_anew_is_not_what_failed_before(journal: Journal) -> None:
+    writer = begin(journal)
+    plan_id = writer.path.stem
+    problem = Problem(ProblemKind.BROKEN, "The disk is full.")
+    writer.step_begun(KEY)
+    writer.step_ended(StepResult(KEY, "", StepState.FAILED, problem=problem), ("last words",))
+    writer.ended(Outcome.FAILED, problem)
+    failed = journal.load(plan_id)
+    assert (failed.outcome, failed.problem) == (Outcome.FAILED, problem)
+    assert (failed.steps[0].problem, failed.steps[0].output) == (problem, ("last words",))
+    writer.resumed(BERT)
+    resumed = journal.load(plan_id)
+    assert (resumed.outcome, resumed.problem, resumed.ended, resumed.runs) == (None, None, None, 2)
+    assert resumed.steps[0].output == ("last words",)  # until it is begun anew
+    writer.step_begun(KEY)
+    again = journal.load(plan_id).steps[0]
+    assert (again.state, again.problem, again.output) == (StepState.RUNNING, None, ())
+    writer.close()
+    assert journal.load(plan_id).cut_short

@@ -468,6 +468,35 @@ def test_a_full_disk_stops_the_plan_before_the_next_change(
     assert resumed.outcome is Outcome.DONE
 
 
+def test_an_end_that_cannot_be_written_stops_the_plan(
+    folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Writer._write
+    full = threading.Event()
+
+    def fill(text: str) -> None:
+        if text == "1.txt: written":
+            full.set()
+
+    def write_some(writer: Writer, line: bytes) -> None:
+        if full.is_set():
+            full.clear()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, line)
+
+    monkeypatch.setattr(Writer, "_write", write_some)
+    result, _ = perform(file_plan(folder, 3, fill), state)
+    assert result.outcome is Outcome.FAILED
+    assert result.problem is not None
+    assert "No space left on device" in result.problem.sentence
+    assert texts(folder) == {"0.txt": "text of 0", "1.txt": "text of 1"}
+    states = [step.state for step in result.steps]
+    assert states == [StepState.DONE, StepState.DONE, StepState.NOT_REACHED]
+    assert Journal(state).load(result.plan_id).steps[1].state is StepState.RUNNING
+    resumed, _ = perform(file_plan(folder, 3), state, resume=result.plan_id)
+    assert resumed.outcome is Outcome.DONE
+
+
 def test_resume_after_a_failure_finishes_under_the_same_id(folder: Path, state: Path) -> None:
     plan = file_plan(folder, 3)
     in_the_way = folder / "1.txt"
