@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
+from axiom_tui.model.secret import Masker
 from axiom_tui.plans.events import (
     Event,
     Outcome,
@@ -640,3 +641,63 @@ def test_a_resumed_step_that_was_cut_before_its_proof_is_proved(state: Path) -> 
     assert resumed.outcome is Outcome.DONE
     assert resumed.steps[0].earlier_run
     assert proofs == ["a", "a"]
+
+
+# -- the ends of a run -------------------------------------------------------------------------------------
+
+
+def test_what_is_left_to_the_admin_is_said_after_a_cancel_too(state: Path) -> None:
+    cancel = CancelToken()
+    by_hand = UnavailableStep("hand", "Do it by hand", "there is no way")
+    plan = Plan("k", "s", CLUSTER, (Act("a", lambda run: cancel.cancel()), by_hand))
+    result, _ = perform(plan, state, cancel=cancel)
+    assert result.outcome is Outcome.DONE  # all that was to run has run
+    assert [step.state for step in result.steps] == [StepState.DONE, StepState.UNAVAILABLE]
+
+
+def test_a_lock_that_was_lost_in_the_last_step_is_said(state: Path) -> None:
+    lock = FreeLock()
+
+    def lose(run: Run) -> None:
+        lock.lost = Problem(ProblemKind.CONFLICT, "The lock was taken over by bert.")
+
+    result, _ = perform(Plan("k", "s", CLUSTER, (Act("a", lose),)), state, lock)
+    assert result.outcome is Outcome.DONE
+    assert result.notes == ("During the last step: The lock was taken over by bert.",)
+
+
+def test_a_plan_whose_end_cannot_be_written_has_not_ended(
+    folder: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Writer._write
+
+    def write_some(writer: Writer, line: bytes) -> None:
+        if b'"type":"ended"' in line:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, line)
+
+    monkeypatch.setattr(Writer, "_write", write_some)
+    result, _ = perform(file_plan(folder, 2), state)
+    assert result.outcome is Outcome.FAILED
+    assert result.problem is not None
+    assert "No space left on device" in result.problem.sentence
+    assert {step.state for step in result.steps} == {StepState.DONE}
+    monkeypatch.undo()
+    assert Journal(state).load(result.plan_id).cut_short
+    resumed, _ = perform(file_plan(folder, 2), state, resume=result.plan_id)
+    assert resumed.outcome is Outcome.DONE
+
+
+def test_who_left_a_lock_is_dead_once_its_file_is_free(folder: Path, state: Path) -> None:
+    lock = FreeLock()
+    perform(file_plan(folder, 1), state, lock)
+    assert lock.is_dead is not None
+    other = Journal(state).begin("20261122T140200.000Z-write-files-aaaaaa", file_plan(folder), BERT, Masker())
+    plan_id = other.path.stem
+    assert not lock.is_dead(plan_id, BERT.session)  # it holds its file
+    other.close()
+    assert lock.is_dead(plan_id, BERT.session)
+    assert not lock.is_dead(plan_id, ANNA.session)  # another process, perhaps of another machine
+    assert not lock.is_dead(plan_id, "")
+    assert not lock.is_dead("", BERT.session)
+    assert not lock.is_dead("unknown", BERT.session)
