@@ -200,7 +200,7 @@ def begin_to_start(item: dict[str, Any]) -> None:
 
 
 def begin_to_end(item: dict[str, Any]) -> None:
-    item["metadata"]["deletionTimestamp"] = "2026-11-22T14:02:00Z"
+    item["metadata"] |= {"deletionTimestamp": "2026-11-22T14:02:00Z", "finalizers": ["example.org/slow"]}
 
 
 @pytest.mark.parametrize("change", [begin_to_start, begin_to_end])
@@ -211,6 +211,7 @@ def test_a_pod_that_starts_or_ends_is_not_there(
     assert Look.at(world.means.client).unsettled() == ()
     meta = pod_of(world, "cilium-ingress", "wall-a-2")["metadata"]
     world.axiom.store.mutate("pods", meta["name"], change, meta["namespace"])
+    assert world.axiom.store.get("pods", meta["name"], meta["namespace"]) is not None
     assert "kube-system/cilium-ingress: no pod on wall-a-2 yet" in Look.at(world.means.client).unsettled()
 
 
