@@ -101,3 +101,15 @@ def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AxiomError, match="cannot be used"):
         FileLock(tmp_path / "file" / "lock", ANNA).acquire("a", "plan")
+
+
+def test_what_a_killed_holder_wrote_is_gone_when_another_one_writes(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"holder": "carla@desk (33)"}' + " " * 500 + "}")
+    lock, other = FileLock(path, ANNA), FileLock(path, BERT)
+    lock.acquire("found a cluster", "plan-a")
+    holder = other.look()
+    assert holder is not None
+    assert (holder.who, holder.what_for) == (str(ANNA), "found a cluster")
+    lock.release()
+    assert path.read_bytes() == b""

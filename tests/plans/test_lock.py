@@ -408,3 +408,67 @@ def test_a_cluster_whose_clock_is_not_ours_says_so(leases: MemoryLeases, lock_of
         lock_of(BERT).acquire("join WALL-A-9", PLAN_B)
     assert ("by the clock of the cluster, to label" in caught.value.problem.sentence) == bool(off)
     assert "last renewed 0 s ago" in caught.value.problem.sentence
+
+
+class SlowLeases(MemoryLeases):
+    """Each write takes so many seconds of the holder's clock until its answer is here."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self._steady = clock
+        self._seconds = seconds
+
+    def _store(self, lease: Lease) -> Lease:
+        self._steady.at += self._seconds
+        return super()._store(lease)
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_lock_counts_from_when_it_was_asked_for(renewed: bool) -> None:
+    """Others may have seen the lease long before its answer came to us."""
+    clock = Clock()
+    lock = LeaseLock(SlowLeases(clock, 10), ANNA, duration=30, clock=clock)
+    lock.acquire("a", PLAN_A)
+    if renewed:
+        lock._renew()
+    clock.at += 19
+    assert lock.lost is None
+    clock.at += 1
+    assert "could not be renewed for 30 s" in lost(lock)
+    lock.release()
+
+
+def test_what_is_written_moves_on_with_our_clock(leases: MemoryLeases, lock_of: Make) -> None:
+    clock = Clock()
+    lock = lock_of(ANNA, clock)
+    lock.acquire("a", PLAN_A)
+    began = leases.clock
+    clock.at += 10
+    lock._renew()
+    assert leases.lease is not None
+    assert leases.lease.renewed == began + timedelta(seconds=10)
+    lock.release()
+    assert (leases.lease.holder, leases.lease.duration) == ("", 1)
+
+
+def test_a_lease_without_a_duration_lasts_as_long_as_ours(leases: MemoryLeases, lock_of: Make) -> None:
+    leases.create_lease(Lease("kube-system", "axiom-tui", "old@desk (7)", 0, leases.clock, leases.clock))
+    clock = Clock()
+    lock = lock_of(BERT, clock)
+    found = lock.look()
+    assert found is not None
+    assert (found.expired, found.expires_in) == (False, 30.0)
+    clock.at += 30
+    found = lock.look()
+    assert found is not None
+    assert found.expired
+
+
+def test_a_lost_lock_is_not_renewed_any_more(leases: MemoryLeases, lock_of: Make) -> None:
+    lock = lock_of(ANNA, steady, duration=1)
+    lock.acquire("a", PLAN_A)
+    thread = lock._thread
+    assert thread is not None
+    leases.broken = Problem(ProblemKind.TIMED_OUT, "no answer")
+    until(lambda: lock.lost is not None, "the lock is lost")
+    until(lambda: not thread.is_alive(), "nobody renews it")
