@@ -21,6 +21,7 @@ from textual.driver import Driver
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.widgets import Input
 
 from axiom_tui.config import Settings
 from axiom_tui.model import headline
@@ -118,7 +119,9 @@ class AxiomApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"show_screen('{mode}')", title, show=False) for key, mode, title in TABS),
         Binding("question_mark", "help", "help", key_display="?"),
-        Binding("colon", "command_line", "command", key_display=":"),
+        # At once, by the program itself: what is typed right behind it, or comes over a slow line together
+        # with it, belongs to the command line and not to the screen beneath.
+        Binding("colon", "command_line", "command", key_display=":", priority=True),
         Binding("ctrl+r", "refresh_fleet", "refresh", show=False),
         Binding("m", "messages", "messages", show=False),
         Binding("q", "quit", "quit", show=False),
@@ -489,15 +492,22 @@ class AxiomApp(App[int]):
         parts = (text, FILTER_HELP if hasattr(screen, "action_filter") else "", commands)
         self.push_screen(HelpScreen(title, keys, "\n\n".join(part for part in parts if part) + "\n"))
 
-    @work
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "command_line":
+            return not (self.screen.is_modal or isinstance(self.focused, Input))
+        return super().check_action(action, parameters)
+
     async def action_command_line(self) -> None:
         from screens.command_line import CommandLine
 
-        words = [command.word for command in self.commands()]
-        typed = await self.push_screen_wait(CommandLine(words, self.history))
-        if typed:
-            self.history.append(typed)
-            self.run_command(typed)
+        def take(typed: str | None) -> None:
+            if typed:
+                self.history.append(typed)
+                self.run_command(typed)
+
+        line = CommandLine([command.word for command in self.commands()], self.history)
+        await self.push_screen(line, take)
+        line.take_keys()
 
     def run_command(self, text: str) -> None:
         """Run one line of the command line; an unknown word is answered with the nearest known one."""

@@ -38,8 +38,9 @@ class CommandLine(ModalScreen[str | None]):
                 select_on_focus=False,
             )
 
-    def on_mount(self) -> None:
-        self.query_one(Input).focus()
+    def take_keys(self) -> None:
+        """Have the line take the next key; `focus` would do so some messages later."""
+        self.set_focus(self.query_one(Input))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip() or None)

@@ -48,7 +48,8 @@ class FilterLine(Horizontal):
         self._show_input(True)
         line = self.query_one(Input)
         line.value = self.filter.text
-        line.focus()
+        # At once: what is typed right behind the key that opened it belongs to it.
+        self.screen.set_focus(line)
 
     def clear(self) -> None:
         self._take(Filter())

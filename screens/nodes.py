@@ -104,7 +104,7 @@ class NodesScreen(FleetScreen):
         Binding("n", "app.wizard('join')", "join"),
         Binding("l", "app.wizard('labels')", "labels"),
         Binding("enter", "details", "details", show=True),
-        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("slash", "filter", "filter", key_display="/", priority=True),
         Binding("z", "faults", "faults only"),
         Binding("w", "wide", "wide"),
         Binding("t", "columns", "columns"),

@@ -27,7 +27,7 @@ class TableScreen(FleetScreen, Generic[R]):
     COLUMNS: ClassVar[tuple[Column[Any], ...]]
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("slash", "filter", "filter", key_display="/", priority=True),
         Binding("c", "copy", "copy"),
         Binding("escape", "back", "back", show=False),
     ]

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -712,6 +713,32 @@ async def test_a_timer_that_fires_while_the_screens_are_taken_apart_disturbs_not
         await at_home(screen)
         monkeypatch.setattr(AxiomApp, "_prune", taken_apart_in_between)
     assert fired == ["tick"]
+
+
+@pytest.mark.parametrize("screen_key", ["1", "5"])
+async def test_what_comes_in_one_piece_with_its_first_key_is_typed_there(
+    axiom: EmbeddedAxiom, screen_key: str
+) -> None:
+    """Over a slow line ":journal⏎" is one read; its letters are no keys of the screen beneath."""
+
+    async def burst(*keys: str) -> None:
+        driver = screen.app._driver
+        assert driver is not None
+        for key in keys:
+            driver.send_message(Key(key, {"colon": ":", "slash": "/", "enter": "\r"}.get(key, key)))
+        await screen.pilot.pause()
+
+    async with running(axiom.settings) as screen:
+        await at_home(screen)
+        await screen.press(screen_key)
+        await burst("slash", *"sw", "enter")
+        await screen.sees("filter /sw")
+        await burst("colon", *"journal", "enter")
+        await screen.sees("[6 Journal]")
+        # Where a text is typed, both are letters like any other.
+        await screen.press(screen_key)
+        await burst("slash", "a", "colon", "b", "slash", "enter")
+        await screen.sees("filter /swa:b/")
 
 
 class Terminal:
