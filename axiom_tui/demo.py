@@ -8,13 +8,14 @@ its directory with it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
 import threading
 from pathlib import Path
 
-from axiom_tui.config import Overrides, Settings, load, with_overrides
+from axiom_tui.config import STATE_VARIABLE, Overrides, Settings, load, with_overrides
 from axiom_tui.model.problem import ProblemKind, fail
 from axiom_tui.simulator.command import child_command
 from axiom_tui.start import DemoOptions
@@ -42,7 +43,8 @@ class DemoWorld:
             line = _first_line(process, READY_WITHIN)
             try:
                 ready = json.loads(line)
-                return cls(process, Path(ready["directory"]), Path(ready["settings"]), ready["password"])
+                directory = Path(ready["directory"])
+                world = cls(process, directory, Path(ready["settings"]), ready["password"])
             except (ValueError, KeyError, TypeError) as error:
                 process.terminate()
                 process.communicate()
@@ -53,6 +55,9 @@ class DemoWorld:
                     f"The embedded Axiom did not come up: {said[-1] if said else 'it said nothing'}.",
                     "Run `axiom-tui simulate` to see it start by itself.",
                 ) from error
+        # What is done to this world is remembered with it: nowhere else could it be resumed or undone.
+        os.environ.setdefault(STATE_VARIABLE, str(directory / "state"))
+        return world
 
     def settings(self, overrides: Overrides) -> Settings:
         """The settings file of this world, with the command line laid over it."""

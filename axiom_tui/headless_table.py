@@ -8,8 +8,9 @@ from datetime import datetime
 
 from axiom_tui.model import cells
 from axiom_tui.model.cells import Cell, Style
-from axiom_tui.model.finding import Finding, Severity
+from axiom_tui.model.finding import Finding
 from axiom_tui.model.fleet import Row
+from axiom_tui.model.state_words import SEVERITIES
 from axiom_tui.model.tailnet import PathKind
 from axiom_tui.model.times import clock
 
@@ -23,13 +24,6 @@ _COLOURS = {
     Style.ACCENT: "\x1b[36m",
 }
 _RESET = "\x1b[0m"
-
-SEVERITIES = {
-    Severity.INFO: Cell("○ info", Style.DIM),
-    Severity.WARNING: Cell("▲ warning", Style.WARN),
-    Severity.ERROR: Cell("✗ error", Style.ERROR),
-    Severity.CRITICAL: Cell("✗ critical", Style.ERROR),
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from axiom_tui.config import STATE_VARIABLE, state_directory
 from axiom_tui.demo import DemoWorld
 from axiom_tui.model.problem import AxiomError
 from axiom_tui.start import DemoOptions
@@ -29,10 +31,11 @@ time.sleep(600)
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where temporary directories go; short, since sockets have short names."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return tmp_path
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("TMPDIR", directory)
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -81,3 +84,18 @@ def test_a_world_that_does_not_come_up_says_why_and_leaves_nothing(temporary: Pa
     with pytest.raises(AxiomError, match=r"did not come up: .*nonsense"):
         DemoWorld.start(DemoOptions(faults=("nonsense",)))
     assert not directories(temporary)
+
+
+@pytest.mark.parametrize("chosen", ["", "chosen"])
+def test_the_journal_of_the_demo_goes_with_its_world_unless_another_place_is_named(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    monkeypatch.setenv(STATE_VARIABLE, chosen)  # so that it is as before when the test ends
+    if not chosen:
+        monkeypatch.delenv(STATE_VARIABLE)
+    world = DemoWorld.start(DemoOptions(nodes=3, still=True))
+    try:
+        (directory,) = directories(temporary)
+        assert state_directory() == (Path(chosen) if chosen else directory / "state")
+    finally:
+        world.stop()

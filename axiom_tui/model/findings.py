@@ -385,14 +385,14 @@ def _name(subject: Subject, context: Context) -> Iterator[Finding]:
             "A node is renamed by joining it anew under another name.",
             "name outside the scheme",
         )
-    elif claimed is not subject.role:
+    elif subject.role is not None and subject.role is not claimed:
         yield Finding(
             "name-role",
             Severity.WARNING,
             subject.key,
-            f"{subject.name} is named like a {claimed}, but it is a {subject.role}.",
+            f"{subject.name} is named like {claimed.with_article}, but it is {subject.role.with_article}.",
             "A node is renamed by joining it anew under another name.",
-            f"named like a {claimed}",
+            f"named like {claimed.with_article}",
         )
 
 

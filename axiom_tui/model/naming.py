@@ -24,6 +24,10 @@ class Role(StrEnum):
     SERVER = "server"
     AGENT = "agent"
 
+    @property
+    def with_article(self) -> str:
+        return f"an {self}" if self is Role.AGENT else f"a {self}"
+
 
 def fold(name: str) -> str:
     """The form in which names are compared: first label, lower-case, without a trailing dot."""

@@ -11,7 +11,6 @@ from axiom_tui.model.node import Node, is_public_ip
 from axiom_tui.model.preflight_context import (
     JoinContext,
     after_approval,
-    an,
     awaits_approval,
     failed,
     passed,
@@ -49,7 +48,7 @@ def name(facts: HostFacts, context: JoinContext) -> Check:
     if role is not context.role:
         return warned(
             "name",
-            f"{context.name} is a name for {an(role)}, and it joins as {context.role}.",
+            f"{context.name} is a name for {role.with_article}, and it joins as {context.role}.",
             f"{_next(context)} would be the next name.",
         )
     return passed(

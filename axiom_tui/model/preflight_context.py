@@ -71,11 +71,6 @@ class JoinContext:
         return f"{self.api_host}:{self.api_port}"
 
 
-def an(role: Role) -> str:
-    """The role with its article."""
-    return "an agent" if role is Role.AGENT else "a server"
-
-
 def has_device(facts: HostFacts, context: JoinContext) -> bool:
     """Whether the host is a device of the tailnet at all; else nothing can be said of its settings there."""
     known = context.device is not None or bool(facts.tailscale.id)

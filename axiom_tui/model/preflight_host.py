@@ -12,7 +12,7 @@ from datetime import timedelta
 from axiom_tui.model.checks import Check
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.naming import Role
-from axiom_tui.model.preflight_context import JoinContext, an, failed, passed, warned
+from axiom_tui.model.preflight_context import JoinContext, failed, passed, warned
 
 GIB, MIB = 1 << 30, 1 << 20
 #: role -> cores and bytes of memory below which it fails, and below which it warns.
@@ -154,7 +154,8 @@ def cpu(facts: HostFacts, context: JoinContext) -> Check:
     if facts.cpus >= wanted:
         return passed("cpu", f"{sentence}.")
     if facts.cpus >= least:
-        return warned("cpu", f"{sentence}; {an(context.role)} should have {wanted}.", "Use a bigger host.")
+        role = context.role.with_article
+        return warned("cpu", f"{sentence}; {role} should have {wanted}.", "Use a bigger host.")
     return failed("cpu", "How many cores it has could not be found out.", "Look at `nproc` on the host.")
 
 
@@ -166,12 +167,12 @@ def memory(facts: HostFacts, context: JoinContext) -> Check:
     if facts.memory >= least:
         return warned(
             "memory",
-            f"{sentence}: little for {an(context.role)} beside its pods.",
+            f"{sentence}: little for {context.role.with_article} beside its pods.",
             "Use a bigger host, or expect evictions.",
         )
     return failed(
         "memory",
-        f"{sentence}: K3s needs {least / GIB:.1f} GiB for {an(context.role)}.",
+        f"{sentence}: K3s needs {least / GIB:.1f} GiB for {context.role.with_article}.",
         "Use a bigger host.",
     )
 

@@ -63,11 +63,13 @@ class Reach:
         listening = Listening(self.interaction)
 
         def connect(host: str, user: str, cancelled: threading.Event) -> ssh.SshConnection:
+            device = self._device_at(host)
             target = SshTarget(
                 host=host,
                 user=user or self.settings.ssh.user,
                 port=ssh_port(self.settings),
-                host_keys=self._host_keys(host),
+                host_keys=device.ssh_host_keys if device else (),
+                called=device.name if device else "",
             )
             return ssh.connect(target, ssh_options(self.settings), listening, cancelled=cancelled)
 
@@ -108,13 +110,13 @@ class Reach:
     def journal(self) -> Journal:
         return Journal(state_directory())
 
-    def _host_keys(self, host: str) -> tuple[str, ...]:
-        """The keys that the tailnet vouches for, if the host is one of its devices."""
+    def _device_at(self, host: str) -> TailnetDevice | None:
+        """The device of the tailnet that has this address. Its name and host keys can be trusted."""
         try:
             devices = self.devices()
         except AxiomError:
-            return ()  # then the host's key is a matter of known_hosts, or of the admin
-        return next((item.ssh_host_keys for item in devices if host in item.addresses), ())
+            return None  # then the host's key is a matter of known_hosts, or of the admin
+        return next((item for item in devices if host in item.addresses), None)
 
 
 class _NoCluster:
