@@ -349,6 +349,7 @@ def test_a_connection_that_drops_in_a_step_is_said_and_resumed(world: Embedded, 
 
     def tell(event: Event) -> None:
         if isinstance(event, StepStarted) and event.key == step:
+            world.host().fault("host-slow", delay=30, times=1)  # so that the command still runs then
             world.host().fault("host-drop", delay=0.02, times=1)
 
     result = proposal.run(tell)

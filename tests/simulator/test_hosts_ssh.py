@@ -398,7 +398,7 @@ def test_large_output_waits_for_its_reader(axiom: EmbeddedAxiom) -> None:
 
 
 def test_a_connection_is_dropped_in_the_middle(axiom: EmbeddedAxiom) -> None:
-    axiom.hosts[NEWCOMER].fault("host-drop", delay=0.1, times=1)
+    axiom.hosts[NEWCOMER].fault("host-drop", delay=1, times=1)
     with Client(axiom, NEWCOMER) as client:
         assert client.log_in()
         channel = client.transport.open_session(timeout=SECONDS)
