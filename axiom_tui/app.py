@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import work
+from textual.actions import SkipAction
 from textual.app import App, SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.driver import Driver
@@ -492,13 +493,11 @@ class AxiomApp(App[int]):
         parts = (text, FILTER_HELP if hasattr(screen, "action_filter") else "", commands)
         self.push_screen(HelpScreen(title, keys, "\n\n".join(part for part in parts if part) + "\n"))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "command_line":
-            return not (self.screen.is_modal or isinstance(self.focused, Input))
-        return super().check_action(action, parameters)
-
     async def action_command_line(self) -> None:
         from screens.command_line import CommandLine
+
+        if self.screen.is_modal or isinstance(self.focused, Input):
+            raise SkipAction  # then the key is for the dialog, or a letter of what is typed
 
         def take(typed: str | None) -> None:
             if typed:

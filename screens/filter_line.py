@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -44,9 +45,11 @@ class FilterLine(Horizontal):
         self._show_input(False)
 
     def edit(self) -> None:
+        line = self.query_one(Input)
+        if self.screen.focused is line:
+            raise SkipAction  # then the key is a letter of the filter
         self.display = True
         self._show_input(True)
-        line = self.query_one(Input)
         line.value = self.filter.text
         # At once: what is typed right behind the key that opened it belongs to it.
         self.screen.set_focus(line)

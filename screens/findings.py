@@ -112,6 +112,4 @@ class FindingsScreen(TableScreen[Finding]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "open":
-            return not parameters or parameters == (self._road(),)
-        return super().check_action(action, parameters)
+        return action != "open" or not parameters or parameters == (self._road(),)

@@ -13,7 +13,7 @@ from textual.binding import ActiveBinding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from axiom_tui.model import headline
 from axiom_tui.model.cells import Cell
@@ -275,11 +275,6 @@ class FleetScreen(Screen[None]):
         """Time passed: ages move, though nothing else changed."""
         self.query_one(FrameHeader).show(self.fleet)
         self.query_one(TroubleLine).show(headline.troubles(self.fleet, now()))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "filter":  # its key comes before those of any widget, but a text may contain it
-            return not isinstance(self.focused, Input)
-        return super().check_action(action, parameters)
 
     async def action_run_binding(self, action: str) -> None:
         """A key in the key bar was clicked."""
