@@ -48,6 +48,11 @@ hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis_settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers a core: a good half of the tests' time goes by in waiting for what they started."""
+    return min(2 * (os.cpu_count() or 1), 16)
+
+
 @pytest.fixture(autouse=True)
 def _clean_room(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has an empty home of its own, and leaves no log open."""

@@ -516,6 +516,11 @@ async def test_the_program_is_not_left_from_another_screen_while_a_plan_runs(axi
         assert screen.app.return_code is None
         axiom.faults.clear()
         await screen.until(lambda: entries() == [(ALL, "done")], "for its end")
+        # The journal knows it first.
+        await screen.until(
+            lambda: not any(wizard.is_running_plan for wizard in screen.app.wizards),
+            "for the wizard to hear of it",
+        )
         await screen.press("q")
         await screen.until(lambda: screen.app.return_code == 0, "for the end of the program")
 
