@@ -100,7 +100,7 @@ class Look:
         chosen = next((item for item in self.devices if item.id == self.choice.device_id), None)
         return chosen or next((item for item in self.devices if own and own in item.addresses), None)
 
-    def publicaddress_of(self, facts: HostFacts) -> str:
+    def public_address_of(self, facts: HostFacts) -> str:
         if self.choice.public_address is not None:
             return self.choice.public_address
         return facts.proposed_public_address
@@ -111,7 +111,7 @@ class Look:
             name=self.choice.name,
             role=self.choice.role,
             first_server=self.choice.first_server,
-            public_address=self.publicaddress_of(facts),
+            public_address=self.public_address_of(facts),
             rules=self.settings.rules,
             nodes=self.seen.nodes,
             devices=self.devices,
@@ -155,7 +155,7 @@ class Look:
                 ProblemKind.INVALID, "The version of K3s to install is not known.", "Name it (v1.33.4+k3s1)."
             )
         device = self.device(facts)
-        public = self.publicaddress_of(facts)
+        public = self.public_address_of(facts)
         pool = self._pool(own, public)
         effect = self._effect(own, public, pool)
         tags = wanted_tags(settings.rules, choice.role, device.tags if device else facts.tailscale.tags)
