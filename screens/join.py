@@ -76,7 +76,7 @@ class JoinChoices(ChoosePage):
         yield Input(self._proposed(role), id="join-name", compact=True)
         yield Label("public address")
         yield Select(
-            [("the one that is found on the host", FOUND), ("none", NO_ADDRESS), ("this one …", OTHER)],
+            [("the one that is found", FOUND), ("none", NO_ADDRESS), ("this one …", OTHER)],
             value=FOUND,
             allow_blank=False,
             id="join-public",
