@@ -19,10 +19,10 @@ class JoinChoice:
     ``device_id`` is the device's stable id, "" to have it found by the host's own tailnet address. ``name``
     is in the admin's spelling. ``public_address`` None takes the one that is found on the host or by its
     provider, "" none. ``pool`` None is as the policy says, "" none. ``user`` "" is as the settings say.
-    ``version`` is only for
-    the first server of a new cluster; others take the cluster's. ``install_sha256`` "" is as the settings
-    say, else the sum that the host sees now. ``wait_for_dns``: wait for a record that is set by hand, instead
-    of leaving it to the admin. ``overridden`` names the preflight rules that do not count.
+    ``version`` is only for the first server of a new cluster; others take the cluster's. ``install_sha256``
+    "" is as the settings say, else the sum that the host sees now. ``wait_for_dns``: wait for a record that
+    is set by hand, instead of leaving it to the admin. ``overridden`` names the preflight rules that do not
+    count.
     """
 
     host: str
