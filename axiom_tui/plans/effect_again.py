@@ -17,6 +17,7 @@ from axiom_tui.plans.entry import Entry
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.join_cluster_steps import LabelTheNode
 from axiom_tui.plans.join_unit import StartK3s
+from axiom_tui.plans.joining_node import is_of, left_alone
 from axiom_tui.plans.label_nodes import Labels, LabelStep, earlier_labels
 from axiom_tui.plans.servicelb import SettleServiceLb, observe
 from axiom_tui.plans.step import Plan, Step
@@ -33,11 +34,15 @@ def with_effect(plan: Plan, original: Entry, access: Access) -> Plan:
     if client is None or not any(_acts(step).settles for step in plan.steps):
         return plan
     seen = observe(client)
-    changes, objection = _labels(plan, original, {node.name: node for node in seen.nodes})
-    effect = effect_of(seen, changes, access.rules.pools, _gone(plan, original))
-    said: tuple[str, ...] = ()
+    nodes = {node.name: node for node in seen.nodes}
+    changes, objection = _labels(plan, original, nodes)
+    gone, said = _gone(plan, original, nodes)
+    effect = effect_of(seen, changes, access.rules.pools, gone)
     if objection is not None:
-        said = (f"error: This will stop on its way: {objection} What follows is the effect up to there.",)
+        said = (
+            *said,
+            f"error: This will stop on its way: {objection} What follows is the effect up to there.",
+        )
     settle = SettleServiceLb(client, access.cluster.context, effect.touched)
     steps = tuple(_settling(step, settle) for step in plan.steps)
     return replace(plan, steps=steps, effect=(*said, *effect.lines(), *plan.effect))
@@ -77,15 +82,25 @@ def _change(
     node, earlier = nodes.get(name), earlier_labels(step.earlier)
     if node is None or earlier is None:
         return name, None, None
+    if isinstance(acts, LabelTheNode) and not is_of(JoinSpec.of(original.choices), node):
+        return name, None, None  # another host has the name by now
     objection = acts.objection_to_undo(node, step.earlier) if isinstance(acts, LabelStep) else None
     return name, earlier, objection
 
 
-def _gone(plan: Plan, original: Entry) -> tuple[str, ...]:
-    """The node that the undo of a join deletes: the one that was not there before it."""
+def _gone(plan: Plan, original: Entry, nodes: Mapping[str, Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The node that the undo of a join deletes: the one that was not there before it. And what is said if
+    another host has its name by now: that node is left alone."""
     starts = [item for item in plan.steps if isinstance(item, UndoStep) and isinstance(item.step, StartK3s)]
-    made = any(item.earlier and not item.earlier.get("node") for item in starts)
-    return (JoinSpec.of(original.choices).node,) if made else ()
+    if not any(item.earlier and not item.earlier.get("node") for item in starts):
+        return (), ()
+    spec = JoinSpec.of(original.choices)
+    node = nodes.get(spec.node)
+    if node is None:
+        return (), ()
+    if not is_of(spec, node):
+        return (), (f"warning: {left_alone(spec, node)}",)
+    return (node.name,), ()
 
 
 def _settling(step: Step, settle: SettleServiceLb) -> Step:

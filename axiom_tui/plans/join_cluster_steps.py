@@ -17,7 +17,7 @@ from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.plans.join_choice import JoinSpec
-from axiom_tui.plans.joining_node import JoiningNode
+from axiom_tui.plans.joining_node import JoiningNode, another, is_of
 from axiom_tui.plans.label_nodes import LabelStep, Premise
 from axiom_tui.plans.step import Run, Step
 
@@ -236,16 +236,21 @@ class LabelTheNode(NodeStep):
         return found_labels(self._own()) == self._wanted
 
     def run(self, run: Run) -> None:
-        self._step().run(run)
+        self._step(self._own()).run(run)
 
     def is_undone(self, run: Run) -> bool:
-        return self._node.found() is None or self._step().is_undone(run)
+        node = self._node.found()
+        if node is None:
+            return True
+        if not is_of(self._spec, node):
+            run.output(f"{another(self._spec, node)} Its labels are left alone.")
+            return True
+        return self._step(node).is_undone(run)
 
     def undo(self, run: Run) -> None:
-        self._step().undo(run)
+        self._step(self._own()).undo(run)
 
-    def _step(self) -> LabelStep:
-        node = self._own()
+    def _step(self, node: Node) -> LabelStep:
         premise = Premise.of(node)
         return LabelStep(self._node.client, self._cluster, self._naming, node.name, premise, self._spec.pool)
 

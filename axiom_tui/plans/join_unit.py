@@ -12,7 +12,7 @@ from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.plans.hosts import Hosts
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.join_steps import HostStep, NotReached, goes_on_without_host
-from axiom_tui.plans.joining_node import DRAIN_WITHIN, REMOVAL_RIGHTS, JoiningNode
+from axiom_tui.plans.joining_node import DRAIN_WITHIN, REMOVAL_RIGHTS, JoiningNode, is_of, left_alone
 from axiom_tui.plans.k3s_messages import Translation, said, translate
 from axiom_tui.plans.step import Json, Run
 
@@ -93,6 +93,7 @@ class StartK3s(UnitStep):
         """``node`` is what this start makes in the cluster, and its undo takes away; None: there is none."""
         super().__init__(hosts, spec, mark, 120.0 + (DRAIN_WITHIN if node else 0.0))
         self._node = node
+        self._left = ""
         self.undo_rights = REMOVAL_RIGHTS if node else ()
         self.title = f"Start {spec.unit}"
         self.commands = (
@@ -134,9 +135,9 @@ class StartK3s(UnitStep):
     def undo(self, run: Run) -> None:
         """The node goes first, while its kubelet can still end the pods; then the unit."""
         absent = self._absent(run)
-        if self._made(run) is not None:
+        if (made := self._made(run)) is not None:
             assert self._node is not None
-            self._node.remove(run, drain=absent is None)
+            self._node.remove(run, made, drain=absent is None)
         if absent is not None:
             raise absent
         unit = self._spec.unit
@@ -168,10 +169,20 @@ class StartK3s(UnitStep):
             self._node.client.interrupt()
 
     def _made(self, run: Run) -> Node | None:
-        """The node that this start made: none was there before, and one is now."""
+        """The node that this start made: none was there before, and one of this host is now.
+
+        One of another host that has its name by now is left alone, and that is said.
+        """
         if self._node is None or run.earlier.get("node"):
             return None
-        return self._node.found()
+        node = self._node.found()
+        if node is None or is_of(self._spec, node):
+            return node
+        left = left_alone(self._spec, node)
+        if left != self._left:
+            self._left = left
+            run.output(left)
+        return None
 
 
 class AwaitK3s(UnitStep):

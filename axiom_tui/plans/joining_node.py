@@ -38,11 +38,10 @@ class JoiningNode:
     def own(self) -> Node | None:
         """The node, if it is there and is this host. Raises CONFLICT if another host has the name."""
         node = self.found()
-        if node is not None and self._spec.tailnet_ip not in node.internal_ips:
-            where = ", ".join(node.internal_ips) or "no address"
+        if node is not None and not is_of(self._spec, node):
             raise fail(
                 ProblemKind.CONFLICT,
-                f"{self._spec.name} is the name of another node by now ({where}).",
+                another(self._spec, node),
                 "Take another name and make the plan again.",
             )
         return node
@@ -52,14 +51,11 @@ class JoiningNode:
         selector = f"spec.nodeName={self._spec.node}"
         return self.client.list(PODS, field_selector=selector).items
 
-    def remove(self, run: Run, *, drain: bool = True) -> None:
-        """Move its pods away, then delete the node; K3s removes its password, and a server's etcd member.
+    def remove(self, run: Run, node: Node, *, drain: bool = True) -> None:
+        """Move its pods away, then delete it; K3s removes its password, and a server's etcd member.
 
         ``drain`` False: its kubelet is gone, and would never say that a pod has ended.
         """
-        node = self.found()
-        if node is None:
-            return
         self.client.cordon_node(node.name)
         if node.is_ready and drain:
             self._drain(run)
@@ -107,6 +103,22 @@ class JoiningNode:
             DRAIN_WITHIN,
             remedy="See which disruption budget or volume holds them, then undo again.",
         )
+
+
+def is_of(spec: JoinSpec, node: Node) -> bool:
+    """Whether a node of the host's name is this host: names are given again, tailnet addresses are not."""
+    return spec.tailnet_ip in node.internal_ips
+
+
+def another(spec: JoinSpec, node: Node) -> str:
+    """What is said of a node that only has the host's name."""
+    where = ", ".join(node.internal_ips) or "no address"
+    return f"{spec.name} is the name of another node by now ({where}, and not {spec.tailnet_ip})."
+
+
+def left_alone(spec: JoinSpec, node: Node) -> str:
+    """What the undo of a join says of it."""
+    return f"{another(spec, node)} It is left alone: this join did not make it."
 
 
 def _is_over(pod: Pod) -> bool:

@@ -295,6 +295,46 @@ def test_a_join_whose_host_is_gone_is_taken_back_as_far_as_possible(world: Embed
         assert host.files.find(path) is None, path
 
 
+def registered_again(world: Embedded, address: str = "") -> dict[str, Any]:
+    """The node's name is registered anew: by another host with this address, or ("") by one with the same."""
+    store = world.axiom.store
+    node = store.delete("nodes", "wall-a-10")
+    for key in ("uid", "resourceVersion", "managedFields", "creationTimestamp"):
+        node["metadata"].pop(key, None)
+    if address:
+        node["status"]["addresses"] = [{"type": "InternalIP", "address": address}]
+    return store.create("nodes", node)
+
+
+@pytest.mark.parametrize("fault", ["", "host-refuse"])
+def test_another_host_that_has_the_name_by_now_keeps_its_node(world: Embedded, fault: str) -> None:
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    address = str(done.plan.choices["tailnet_ip"])
+    theirs = registered_again(world, "100.64.0.77")
+    if fault:
+        world.host().fault(fault)
+    taking_back = proposal.undo(done.plan_id)
+    left = (
+        f"WALL-A-10 is the name of another node by now (100.64.0.77, and not {address}). "
+        "It is left alone: this join did not make it."
+    )
+    assert f"warning: {left}" in taking_back.plan.effect
+    assert not any("loses wall-a-10" in line for line in taking_back.plan.effect)
+    undone = world.run(taking_back)
+    node = world.node("wall-a-10")
+    assert node is not None
+    assert node["metadata"]["uid"] == theirs["metadata"]["uid"]
+    assert not node["spec"].get("unschedulable")
+    assert world.said.count(left) == 1
+    # The host that joined is taken back all the same, as far as it is reached.
+    assert [step.key for step in undone.steps if step.left_behind] == (ON_THE_HOST if fault else [])
+    assert undone.outcome is (Outcome.FAILED if fault else Outcome.DONE), undone.problem
+    if not fault:
+        assert world.host().files.find("/usr/local/bin/k3s") is None
+
+
 def test_a_device_that_is_gone_needs_no_settings_back(world: Embedded) -> None:
     proposal = world.propose()
     done = world.run(proposal)
