@@ -75,11 +75,12 @@ class SessionOpened(Message):
 
 
 class Failed(Message):
-    """Something asked for in the background could not be had; ``session`` 0: it belongs to none."""
+    """Something asked for in the background could not be had; ``session`` 0: it belongs to none. Where it is
+    a cluster that could not be opened, ``without`` is what is left to do without it."""
 
-    def __init__(self, problem: Problem, session: int = 0) -> None:
+    def __init__(self, problem: Problem, session: int = 0, without: Session | None = None) -> None:
         super().__init__()
-        self.problem, self.session = problem, session
+        self.problem, self.session, self.without = problem, session, without
 
 
 class Answered(Message):
@@ -134,6 +135,8 @@ class AxiomApp(App[int]):
         self.options = options
         self.settings: Settings = options.loaded.settings
         self.session: Session | None = None
+        self._without_cluster: Session | None = None  # where there is no way to one
+        self._marked: tuple[str, ...] = ()  # as the key bars show it
         self.fleet = nothing_yet(Cluster("", "", ""))
         self.messages: deque[str] = deque(maxlen=MESSAGES_KEPT)
         self.history: list[str] = []
@@ -176,6 +179,7 @@ class AxiomApp(App[int]):
         if self.session is not None:
             self.session.stop()
             self.session = None
+        self._without_cluster = None
         self._take(nothing_yet(Cluster("", context, "")))
         thread = threading.Thread(
             target=self._open, args=(number, context), name=f"session-{number}", daemon=True
@@ -186,12 +190,17 @@ class AxiomApp(App[int]):
         """Runs in a thread of its own: reading files and starting the demo's world may take a while."""
         from axiom_tui.fleet.session import Session
 
+        without = None
         try:
             settings = self._settings_in_force()
             wanted = context or settings.kubernetes.context
-            session = Session.of(settings, wanted, simulation=self._demo is not None)
+            try:
+                session = Session.of(settings, wanted, simulation=self._demo is not None)
+            except AxiomError as error:
+                without = Session.without_cluster(settings, wanted, error.problem)
+                raise
         except AxiomError as error:
-            self.post_message(Failed(error.problem, number))
+            self.post_message(Failed(error.problem, number, without))
             return
         except Exception as error:
             log.exception("opening a session")
@@ -233,6 +242,8 @@ class AxiomApp(App[int]):
 
     def on_failed(self, message: Failed) -> None:
         if message.session and message.session == self._session_number:
+            if message.without is not None:
+                self._without_cluster, self.settings = message.without, message.without.settings
             self._take(nothing_yet(self.fleet.cluster, message.problem))
         if message.session in (0, self._session_number):
             self.notify(str(message.problem), severity="error")
@@ -292,12 +303,12 @@ class AxiomApp(App[int]):
     # -- the fleet ----------------------------------------------------------------------------------------
 
     def _take(self, fleet: Fleet) -> None:
-        marks = self.marks()
         self.messages.extend(f"{now():%H:%M:%S}  {line}" for line in headline.turns(self.fleet, fleet))
         self.fleet = fleet
+        marked, self._marked = self._marked, self.marks()
         for screen in self._fleet_screens():
             screen.refresh_fleet()
-            if marks != self.marks():
+            if marked != self._marked:
                 screen.query_one(KeyBar).refresh()
 
     def _tick(self) -> None:
@@ -321,23 +332,12 @@ class AxiomApp(App[int]):
         A failure is said and logged; the answer of a session that was left is dropped. False: there is no
         session yet.
         """
-        session = self.session or self._without_cluster()
+        session = self.session or self._without_cluster
         if session is None:
             self.notify("There is no connection to a cluster yet.", severity="warning")
             return False
         self.off_loop(lambda: ask(session), then)
         return True
-
-    def _without_cluster(self) -> Session | None:
-        """Where there is no way to a cluster: a session that observes nothing, for founding one. Who asks it
-        for a client is told what is wrong. None while the way is still looked for."""
-        nodes = self.fleet.source("nodes")
-        if nodes is None or nodes.problem is None:
-            return None
-        from axiom_tui.fleet.oneshot import kubernetes_options
-        from axiom_tui.fleet.session import Session
-
-        return Session(self.settings, kubernetes_options(self.settings), self.fleet.cluster)
 
     def off_loop(self, ask: Callable[[], T], then: Callable[[T], object]) -> None:
         """Do something slow in a thread; ``then`` gets its answer on the event loop.

@@ -21,6 +21,7 @@ from axiom_tui.simulator.command import child_command
 from axiom_tui.start import DemoOptions
 
 READY_WITHIN = 30.0  # seconds; it takes well under one on a quiet machine
+END_WITHIN = 5.0  # seconds
 
 
 class DemoWorld:
@@ -46,8 +47,12 @@ class DemoWorld:
                 directory = Path(ready["directory"])
                 world = cls(process, directory, Path(ready["settings"]), ready["password"])
             except (ValueError, KeyError, TypeError) as error:
-                process.terminate()
-                process.communicate()
+                process.terminate()  # so that it takes its directory with it
+                try:
+                    process.communicate(timeout=END_WITHIN)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
                 errors.seek(0)
                 said = errors.read().strip().splitlines()
                 raise fail(

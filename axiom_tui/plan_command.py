@@ -232,7 +232,8 @@ def _means(settings: Settings) -> Iterator[Means]:
         chosen = in_force(settings)
         client = connect(kubernetes_options(chosen))
     except AxiomError as error:
-        yield Means.without_cluster(error.problem, settings, Console())
+        chosen = settings.for_context(settings.kubernetes.context)
+        yield Means.without_cluster(error.problem, chosen, Console())
         return
     try:
         yield Means(client, chosen, Console())

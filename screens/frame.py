@@ -261,6 +261,8 @@ class FleetScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.refresh_fleet()
+        for bar in self.query(KeyBar):  # the marks may be others since it was seen
+            bar.refresh()
 
     def refresh_fleet(self) -> None:
         """The fleet changed, or time passed."""

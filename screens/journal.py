@@ -107,11 +107,15 @@ class JournalScreen(TableScreen[Entry]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._journal = Journal(state_directory())
         self._entries: tuple[Entry, ...] = ()
         self._fault = ""
         self._signature: object = None  # of the files that the entries were read from
         self._reading = False
+
+    @property
+    def _journal(self) -> Journal:
+        """Looked for each time: that of the demo is there once its world is."""
+        return Journal(state_directory())
 
     def key_of(self, row: Entry) -> str:
         return row.plan_id
@@ -185,7 +189,7 @@ class JournalScreen(TableScreen[Entry]):
         def ask(session: Session) -> Proposal:
             from axiom_tui.plans.proposal import Means, resume
 
-            return resume(Means(session.client(), session.settings, interaction), plan_id)
+            return resume(Means.reaching(session.client, session.settings, interaction), plan_id)
 
         self.program.in_background(ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal))
 
@@ -202,7 +206,7 @@ class JournalScreen(TableScreen[Entry]):
         def ask(session: Session) -> Proposal:
             from axiom_tui.plans.proposal import Means, undo
 
-            return undo(Means(session.client(), session.settings, interaction), plan_id)
+            return undo(Means.reaching(session.client, session.settings, interaction), plan_id)
 
         self.program.in_background(ask, lambda proposal: self._open(f"Undo: {entry.subject}", proposal))
 

@@ -393,7 +393,7 @@ class WizardScreen(Screen[None]):
 
     def stop_plan(self, then: Callable[[], object] | None = None) -> None:
         """Ask the run to stop between two steps; ``then`` is called when it has."""
-        self._when_stopped = then
+        self._when_stopped = then or self._when_stopped  # whoever asks again takes nothing back
         self._cancel.cancel()
         self._render_apply()
         self._render_buttons()

@@ -22,7 +22,7 @@ from axiom_tui.fleet.tailnet import ControlSource, TailnetSource, TailnetView
 from axiom_tui.model.details import Asked
 from axiom_tui.model.fleet import Cluster, Fleet, Row
 from axiom_tui.model.masking import mask
-from axiom_tui.model.problem import AxiomError
+from axiom_tui.model.problem import AxiomError, Problem
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Session:
         self._options = options
         self._observer: Observer | None = None
         self._client: KubernetesClient | None = None
+        self._no_way: Problem | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -56,6 +57,18 @@ class Session:
         )
         options = replace(kubernetes_options(in_force), simulation=simulation)
         return cls(in_force, options, cluster_of(options))
+
+    @classmethod
+    def without_cluster(cls, settings: Settings, context: str, problem: Problem) -> Session:
+        """The session of a context that could not be opened, with what is in force for it. It observes
+        nothing, and who asks it for a client is told the problem."""
+        chosen = settings.for_context(context)
+        chosen = replace(
+            chosen, kubernetes=replace(chosen.kubernetes, context=context), contexts=settings.contexts
+        )
+        session = cls(chosen, kubernetes_options(chosen), Cluster("", context, ""))
+        session._no_way = problem
+        return session
 
     def start(self, on_fleet: Callable[[Fleet], None]) -> None:
         """Begin to observe; ``on_fleet`` is called from the observer's thread."""
@@ -78,7 +91,9 @@ class Session:
             self._observer.refresh()
 
     def client(self) -> KubernetesClient:
-        """A client for short questions and for plans, apart from the sources' own."""
+        """A client for short questions and for plans, apart from the sources' own. Raises AxiomError."""
+        if self._no_way is not None:
+            raise AxiomError(self._no_way)
         with self._lock:
             if self._client is None:
                 self._client = connect(self._options)

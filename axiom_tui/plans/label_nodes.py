@@ -308,7 +308,8 @@ def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] =
         for name, choice in chosen.items()
     ]
     already = cast(Sequence[str], choices["already"])
-    notes = cast(Sequence[str], choices["notes"])
+    # These two are not in older journals, whose plans always settled.
+    notes = cast(Sequence[str], choices.get("notes", ()))
     last: tuple[PersistLabels, ...] = ()
     persist = cast(Mapping[str, Json] | None, choices.get("persist"))
     if persist is not None:
@@ -319,7 +320,7 @@ def rebuild(choices: Mapping[str, Json], access: Access, final: Sequence[Step] =
                 "Check `ssh` in the settings, then resume.",
             )
         last = persist_steps(access.hosts, naming, *label_persist.recalled(persist))
-    settling = tuple(final) if choices["settles"] else ()
+    settling = tuple(final) if choices.get("settles", True) else ()
     return _plan(access.cluster, naming, steps, tuple(already), tuple(notes), settling, last, persist)
 
 

@@ -143,6 +143,16 @@ class Means(Reach):
         ``problem`` is why there is none; all other plans raise it."""
         return cls(cast(KubernetesClient, _NoCluster(problem)), settings, interaction)
 
+    @classmethod
+    def reaching(
+        cls, client: Callable[[], KubernetesClient], settings: Settings, interaction: Interaction
+    ) -> Means:
+        """For a plan of the journal, whichever it is: with the cluster, where there is a way to it."""
+        try:
+            return cls(client(), settings, interaction)
+        except AxiomError as error:
+            return cls.without_cluster(error.problem, settings, interaction)
+
     @property
     def access(self) -> Access:
         return Access(

@@ -14,7 +14,7 @@ from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.secret import Masker, Secret
 from axiom_tui.plans.attempt import Attempt, defect, masked, result_of
 from axiom_tui.plans.description import difference
-from axiom_tui.plans.entry import Entry
+from axiom_tui.plans.entry import UNDO, Entry
 from axiom_tui.plans.events import (
     Event,
     Outcome,
@@ -37,10 +37,14 @@ log = logging.getLogger(__name__)
 
 #: What the world says when it is not (any more) what a plan was made from.
 CHANGES = (ProblemKind.CONFLICT, ProblemKind.MISSING)
-#: After a change that somebody else made in the middle of a plan.
+#: After a change that somebody else made in the middle of a plan, and in that of an undo.
 WAY_ON = (
     "This plan can't be resumed, since it was made for what was there before. What it did stays done: make "
     "the plan anew, and it skips what is so already; or undo it."
+)
+WAY_ON_OF_UNDO = (
+    "This undo can't be resumed, since it was made for what was there before. What it took back stays so: "
+    "undo the first plan once more, and that is skipped."
 )
 LOOKING_AGAIN = "Looking again whether the world is still as the plan was made from ..."
 
@@ -291,13 +295,15 @@ class Runner:
                 problem = Problem(
                     ProblemKind.CANCELLED,
                     f"Cancelled by the admin {where}: what was done before stays done.",
-                    "Resume it from the journal, or undo what was done.",
+                    "Resume it from the journal."
+                    if progress.plan.kind == UNDO
+                    else "Resume it from the journal, or undo what was done.",
                 )
                 return Outcome.CANCELLED, masked(problem, self._masker)
             result, not_written = self._step(index, step, progress, writer)
             progress.results.append(result)
             if result.problem is not None and not result.left_behind:
-                return _ended_by(result.problem)
+                return _ended_by(result.problem, progress.plan.kind)
             if not_written is not None:
                 return Outcome.FAILED, not_written
         left = _left_behind(progress.results)
@@ -361,10 +367,14 @@ class Runner:
                 log.error("defect in the receiver of a plan's events:\n%s", self._masker(format_exc()))
 
 
-def _ended_by(problem: Problem) -> tuple[Outcome, Problem]:
-    """How a run ends in whose middle a step failed."""
+def _way_on(kind: str) -> str:
+    return WAY_ON_OF_UNDO if kind == UNDO else WAY_ON
+
+
+def _ended_by(problem: Problem, kind: str) -> tuple[Outcome, Problem]:
+    """How a run of this kind of plan ends in whose middle a step failed."""
     if problem.kind is ProblemKind.CONFLICT:
-        return Outcome.CHANGED, replace(problem, remedy=f"{problem.remedy} {WAY_ON}".strip())
+        return Outcome.CHANGED, replace(problem, remedy=f"{problem.remedy} {_way_on(kind)}".strip())
     outcome = Outcome.CANCELLED if problem.kind is ProblemKind.CANCELLED else Outcome.FAILED
     return outcome, problem
 
@@ -386,7 +396,7 @@ def _same_plan(entry: Entry, plan: Plan) -> None:
     """Resume only what was begun: the same kind of plan, on the same cluster, with the same steps."""
     if not entry.can_be_resumed:
         how = f"ended: {entry.outcome.value}" if entry.outcome else "is undone"
-        remedy = WAY_ON if entry.outcome is Outcome.CHANGED else "Make a new plan."
+        remedy = _way_on(entry.kind) if entry.outcome is Outcome.CHANGED else "Make a new plan."
         raise fail(ProblemKind.INVALID, f"The plan {entry.plan_id} cannot be resumed: it {how}.", remedy)
     cluster = plan.cluster
     if (entry.cluster, entry.server) != (cluster.name, cluster.server):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,16 @@ def test_undo_restores_exactly_the_earlier_values(cluster: Simulated, state: Pat
     assert journal.load(done.plan_id).undone
 
 
+def test_a_plan_of_an_older_journal_can_be_resumed_and_undone(cluster: Simulated, state: Path) -> None:
+    """Notes, and whether servicelb is to settle, were not written once."""
+    client = cluster.client()
+    done, _ = apply(client, planned(client, {"wall-a-4": "internal"}), state)
+    entry = Journal(state).load(done.plan_id)
+    old = {key: value for key, value in entry.choices.items() if key not in ("notes", "settles")}
+    plan = rebuild_entry(replace(entry, choices=old), Journal(state), access(client), KINDS)
+    assert [step.key for step in plan.steps] == [step.key for step in entry.steps]
+
+
 def test_undo_does_not_overwrite_what_others_changed_since(cluster: Simulated, state: Path) -> None:
     client = cluster.client()
     done, _ = apply(client, planned(client, {"wall-a-4": "internal"}), state)
@@ -215,6 +226,8 @@ def test_undo_does_not_overwrite_what_others_changed_since(cluster: Simulated, s
     assert result.outcome is Outcome.CHANGED
     assert result.problem is not None
     assert "changed since by somebody else: it has enablelb=true, lbpool=theirs" in result.problem.sentence
+    assert "undo the first plan once more" in result.problem.remedy
+    assert "or undo it" not in result.problem.remedy  # an undo is not undone
     assert cluster.pools()["wall-a-4"] == ("true", "theirs")
 
 

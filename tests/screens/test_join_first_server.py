@@ -67,5 +67,12 @@ async def test_it_is_founded_where_there_is_no_cluster(axiom: EmbeddedAxiom) -> 
         result = said_on(page, "result-text")
         assert "✓ Done." in result
         assert "helm install cilium" in result
+        # Its journal is of a cluster that no kubeconfig leads to; it is taken back all the same.
+        await screen.press("enter", "6")
+        await screen.sees("u takes it back.")
+        await screen.press("u")
+        page = await stage(screen, "plan")
+        assert "k3s-uninstall.sh" in said_on(page, "plan-text")
+        await screen.press("escape")
     assert [entry.kind for entry in Journal(state_directory()).entries()] == ["first-server"]
     assert axiom.hosts[HOST].name == "M-O-1"

@@ -607,6 +607,30 @@ async def test_switching_clusters_mixes_nothing(
         nothing_mixed(screen)
 
 
+async def test_where_a_cluster_cannot_be_opened_nothing_of_the_last_one_is_left(
+    two_worlds: tuple[EmbeddedAxiom, Path], tmp_path: Path
+) -> None:
+    """What is asked then goes to no cluster, and in force is what the settings say of that context."""
+    _, settings = two_worlds
+    both = tmp_path / "kubeconfig-both"
+    config = yaml.safe_load(both.read_text())
+    config["contexts"].append({"name": "broken", "context": {"cluster": "gone", "user": "nobody"}})
+    both.write_text(yaml.safe_dump(config))
+    settings.write_text(f"{settings.read_text()}contexts: {{broken: {{read_only: true}}}}\n")
+    async with running(settings) as screen:
+        await at_home(screen)
+        await screen.command("ctx broken")
+        await screen.sees("broken", "READ-ONLY")
+        answers: list[str] = []
+        assert screen.app.in_background(lambda session: session.client().version(), answers.append)
+        await screen.said("names the cluster 'gone', which is not there")
+        assert answers == []
+        assert screen.app.settings.kubernetes.context == "broken"
+        await screen.command("ctx axiom-demo")
+        await screen.sees("axiom-demo", *NODES)
+        assert "READ-ONLY" not in screen.text
+
+
 async def test_choosing_a_cluster_from_the_list(two_worlds: tuple[EmbeddedAxiom, Path]) -> None:
     _, settings = two_worlds
     async with running(settings, (80, 24)) as screen:
