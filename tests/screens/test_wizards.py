@@ -702,6 +702,7 @@ async def test_the_journal_says_no_where_there_is_nothing_to_do(axiom: EmbeddedA
         await stage(screen, "plan")
         await apply(screen)
         await screen.press("enter")
+        await screen.sees("○ undone")
         await screen.press("u")  # the cursor stays on its plan
         await screen.said("This plan can't be undone: it was undone already.")
         await screen.press("r")
