@@ -56,8 +56,8 @@ def connect(
     """Log in to a host; blocks, also for a person's login. Set ``cancelled`` from another thread to end it.
 
     Raises AxiomError: UNRESOLVED, REFUSED, TIMED_OUT, UNREACHABLE, GARBLED (not SSH), UNTRUSTED (host key),
-    UNAUTHENTICATED, FORBIDDEN (policy of the tailnet or of a jump host), INVALID (no common algorithm),
-    MISCONFIGURED, CANCELLED.
+    UNCONFIRMED (nobody vouches for the key, or logged in), UNAUTHENTICATED, FORBIDDEN (policy of the tailnet
+    or of a jump host), INVALID (no common algorithm), MISCONFIGURED, CANCELLED.
     """
     # paramiko costs a quarter of a second: it is loaded only here, in the thread that needs it.
     from axiom_tui.clients.ssh_connect import open_connection

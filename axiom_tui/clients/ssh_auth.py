@@ -273,7 +273,7 @@ class Login:
     def _too_slow(self, seconds: float) -> AxiomError:
         if _URL.search(self._said):
             return fail(
-                ProblemKind.TIMED_OUT,
+                ProblemKind.UNCONFIRMED,
                 f"Nobody logged in at the URL that {self._host.address} gave within {seconds / 60:.0f} min.",
                 "Connect again; a new URL comes.",
             )

@@ -186,7 +186,8 @@ class HostKeyCheck:
         return tuple(dict.fromkeys(key.type for key in keys))
 
     def verify(self, key: HostKey, interaction: Interaction) -> None:
-        """Return if the key is right, else raise AxiomError (UNTRUSTED): changed, revoked or unconfirmed."""
+        """Return if the key is right. Raises UNTRUSTED for a changed or revoked key, UNCONFIRMED for a new
+        one that nobody vouches for."""
         if any(known.revoked and known.key == key for known in self.known):
             raise fail(
                 ProblemKind.UNTRUSTED,
@@ -234,7 +235,7 @@ class HostKeyCheck:
 
     def _unconfirmed(self, key: HostKey) -> AxiomError:
         return fail(
-            ProblemKind.UNTRUSTED,
+            ProblemKind.UNCONFIRMED,
             f"Nobody vouches for the host key of {self.host}: {key.fingerprint} ({key.type}) is new here.",
             f"Compare it with what `{key.console_command}` prints on the host's console, then connect and"
             " confirm it.",

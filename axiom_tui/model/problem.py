@@ -26,6 +26,7 @@ class ProblemKind(StrEnum):
     ABSENT = "absent"  # the program or service is not on this machine
     STOPPED = "stopped"  # it is there, but switched off, logged out or waiting
     MISCONFIGURED = "misconfigured"  # our own settings or kubeconfig cannot work
+    UNCONFIRMED = "unconfirmed"  # a person was to confirm or to log in, and did not
     CANCELLED = "cancelled"  # the admin said so
     READ_ONLY = "read-only"  # this program may not change anything here
 

@@ -17,7 +17,8 @@ from axiom_tui.plans.hosts import Hosts, Shell
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.step import Json, LeftBehind, Run, Step
 
-#: Ways in which there is no login to a host that is down, gone, or another one by now.
+#: Ways in which a host gives no answer: it is down, gone, or another one by now, or only its SSH server is.
+#: A login that a person did not give (UNCONFIRMED) is none of them: it can be given.
 GONE = (
     ProblemKind.REFUSED,
     ProblemKind.UNREACHABLE,
@@ -30,7 +31,7 @@ S = TypeVar("S", bound="HostStep")
 
 
 class NotReached(AxiomError):
-    """There is no login to the host."""
+    """The host gives no answer over SSH. Its kubelet may live all the same."""
 
 
 @dataclass

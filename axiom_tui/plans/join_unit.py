@@ -137,7 +137,7 @@ class StartK3s(UnitStep):
         absent = self._absent(run)
         if (made := self._made(run)) is not None:
             assert self._node is not None
-            self._node.remove(run, made, drain=absent is None)
+            self._node.remove(run, made, reached=absent is None)
         if absent is not None:
             raise absent
         unit = self._spec.unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Sequence
 
 from axiom_tui.clients.kubernetes_wire import NODES, PODS
@@ -51,17 +52,17 @@ class JoiningNode:
         selector = f"spec.nodeName={self._spec.node}"
         return self.client.list(PODS, field_selector=selector).items
 
-    def remove(self, run: Run, node: Node, *, drain: bool = True) -> None:
+    def remove(self, run: Run, node: Node, *, reached: bool = True) -> None:
         """Move its pods away, then delete it; K3s removes its password, and a server's etcd member.
 
-        ``drain`` False: its kubelet is gone, and would never say that a pod has ended.
+        ``reached`` False: the host gives no answer over SSH. Its kubelet may live all the same, so a Ready
+        node is emptied; but pods that do not move hold nothing up, since nobody may be there to end them.
         """
         self.client.cordon_node(node.name)
-        if node.is_ready and drain:
-            self._drain(run)
+        if node.is_ready:
+            self._drain(run, reached=reached)
         else:
-            why = "is not Ready" if drain else "is not reached"
-            run.output(f"{node.name} {why}: its pods are left to the cluster.")
+            run.output(f"{node.name} is not Ready: its pods are left to the cluster.")
         try:
             self.client.delete_node(node.name)
         except AxiomError as error:
@@ -77,8 +78,9 @@ class JoiningNode:
             f"{self.kubectl} delete node {self._spec.node}",
         )
 
-    def _drain(self, run: Run) -> None:
+    def _drain(self, run: Run, *, reached: bool) -> None:
         asked: set[str] = set()
+        ends = time.monotonic() + DRAIN_WITHIN
 
         def is_empty() -> bool:
             left = [pod for pod in self.pods() if pod.owner_kind != "DaemonSet" and not _is_over(pod)]
@@ -95,6 +97,13 @@ class JoiningNode:
                         raise
                 asked.add(pod.uid)
                 run.output(f"evicted {pod.namespace}/{pod.name}")
+            if left and not reached and time.monotonic() >= ends:
+                names = ", ".join(f"{pod.namespace}/{pod.name}" for pod in left)
+                run.output(
+                    f"{self._spec.node} is not reached, and after {DRAIN_WITHIN:.0f} s these pods have not "
+                    f"moved away: {names}. They are left to the cluster."
+                )
+                return True
             return not left
 
         run.wait_for(

@@ -340,7 +340,7 @@ def test_nobody_logs_in_in_time(options: SshOptions, host_key: paramiko.PKey) ->
     with scripted(Script(none=_waits_for_a_person(released)), host_key) as port:
         problem = problem_of(lambda: connect(target(port, host_key), replace(options, login_timeout=0.5)))
         released.set()
-    assert problem.kind is ProblemKind.TIMED_OUT
+    assert problem.kind is ProblemKind.UNCONFIRMED
     assert "Nobody logged in" in problem.sentence
     assert URL not in str(problem)
 
@@ -393,7 +393,7 @@ def test_an_unknown_key_that_is_not_confirmed_gets_nothing(
         refused = problem_of(lambda: connect(target(port), options, Answers(PASSWORD, confirm=False)))
         unasked = problem_of(lambda: connect(target(port), options))
     assert refused == unasked
-    assert refused.kind is ProblemKind.UNTRUSTED
+    assert refused.kind is ProblemKind.UNCONFIRMED
     assert str(host_key.fingerprint) in refused.sentence
     assert script.attempts == []
     assert not options.known_hosts.exists()

@@ -23,7 +23,7 @@ from axiom_tui.model.naming import Role
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.model.problem import AxiomError, ProblemKind
 from axiom_tui.plans.description import describe
-from axiom_tui.plans.events import Event, Outcome, Output, StepStarted, StepState
+from axiom_tui.plans.events import Event, Outcome, Output, Result, StepStarted, StepState
 from axiom_tui.plans.join_choice import JoinChoice
 from axiom_tui.plans.join_files import CONFIG_PATH, TOKEN_PATH
 from axiom_tui.plans.join_proposal import facts_of
@@ -251,6 +251,33 @@ def test_a_join_that_fails_can_be_taken_back(world: Embedded) -> None:
     assert world.host().files.find("/usr/local/bin/k3s") is None
 
 
+def put_pod(world: Embedded) -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "shop", "uid": "shop", "controller": True}
+    manifest: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "shop",
+            "namespace": "web",
+            "labels": {"app": "shop"},
+            "ownerReferences": [owner],
+        },
+        "spec": {"nodeName": "wall-a-10", "containers": [{"name": "c", "image": "i"}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    world.axiom.store.create("pods", manifest, "web")
+
+
+def put_budget(world: Embedded) -> None:
+    budget: dict[str, Any] = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "shop", "namespace": "web"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "shop"}}},
+    }
+    world.axiom.store.create("poddisruptionbudgets.policy", budget, "web")
+
+
 ON_THE_HOST = ["undo/start", "undo/token", "undo/install", "undo/config", "undo/kernel", "undo/hostname"]
 
 
@@ -259,12 +286,11 @@ def test_a_join_whose_host_is_gone_is_taken_back_as_far_as_possible(world: Embed
     proposal = world.propose()
     done = world.run(proposal)
     assert done.outcome is Outcome.DONE, done.problem
+    put_pod(world)
     host = world.host()
     host.fault(fault)
     undone = world.run(proposal.undo(done.plan_id))
-    assert (
-        "wall-a-10 is not reached: its pods are left to the cluster." in world.said
-    )  # nobody waits for them
+    assert "evicted web/shop" in world.said  # its kubelet may live: it was Ready
     # What needs no host is undone, whatever comes after it.
     assert world.node("wall-a-10") is None
     assert host.device is not None
@@ -293,6 +319,75 @@ def test_a_join_whose_host_is_gone_is_taken_back_as_far_as_possible(world: Embed
     assert host.name == NEWCOMER
     for path in ("/usr/local/bin/k3s", CONFIG_PATH, TOKEN_PATH):
         assert host.files.find(path) is None, path
+
+
+def test_pods_that_do_not_leave_a_host_that_is_gone_hold_nothing_up(
+    world: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("axiom_tui.plans.joining_node.DRAIN_WITHIN", 1.0)
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    put_pod(world)
+    put_budget(world)
+    # While the host is reached, the budget holds it up.
+    held = world.run(proposal.undo(done.plan_id))
+    assert held.problem is not None
+    assert held.problem.sentence.endswith("for the pods of wall-a-10 to move away, and it did not happen.")
+    assert world.node("wall-a-10") is not None
+    # If it is not, they are tried all the same, and left then.
+    world.host().fault("host-refuse")
+    undone = world.run(proposal.undo(done.plan_id))
+    assert any("disruption budget" in line for line in world.said)
+    left = "wall-a-10 is not reached, and after 1 s these pods have not moved away: web/shop. "
+    assert f"{left}They are left to the cluster." in world.said
+    assert world.node("wall-a-10") is None
+    assert [step.key for step in undone.steps if step.left_behind] == ON_THE_HOST
+
+
+def test_a_login_that_nobody_gives_stops_the_undo_before_the_node(world: Embedded) -> None:
+    """The host is there, and its kubelet too: only a person is missing."""
+    done = world.run(world.propose())
+    assert done.outcome is Outcome.DONE, done.problem
+    host = world.host()
+    host.fault("host-check-mode")
+    hurried = replace(world.settings, ssh=replace(world.settings.ssh, login_timeout=timedelta(seconds=1)))
+    undone = world.run(undo(world.new_means(hurried), done.plan_id))
+    stops_before_the_node(world, undone, "Nobody logged in at the URL that ")
+    host.heal()
+    rest = world.run(resume(world.means, undone.plan_id))
+    assert rest.outcome is Outcome.DONE, rest.problem
+    assert world.node("wall-a-10") is None
+
+
+def test_a_host_key_that_nobody_confirms_stops_the_undo_before_the_node(
+    world: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = world.run(world.propose())
+    assert done.outcome is Outcome.DONE, done.problem
+    device = world.host().device
+    assert device is not None
+    world.axiom.world.tailnet.change(device.id, has_ssh=False)  # it vouches for the key no more
+    world.axiom.hosts.tailnet_known_hosts.write_text("")
+    with monkeypatch.context() as refusing:
+        refusing.setattr(world.answers, "confirm_host_key", lambda unknown: False)
+        undone = world.run(undo(world.means, done.plan_id))
+    stops_before_the_node(world, undone, "Nobody vouches for the host key of ")
+    rest = world.run(resume(world.means, undone.plan_id))
+    assert rest.outcome is Outcome.DONE, rest.problem
+    assert world.node("wall-a-10") is None
+
+
+def stops_before_the_node(world: Embedded, undone: Result, word: str) -> None:
+    assert undone.outcome is Outcome.FAILED
+    assert undone.problem is not None
+    assert undone.problem.kind is ProblemKind.UNCONFIRMED
+    assert undone.problem.sentence.startswith(word)
+    assert not any(step.left_behind for step in undone.steps)
+    node = world.node("wall-a-10")
+    assert node is not None
+    assert not node["spec"].get("unschedulable")
+    assert world.means.journal.load(undone.plan_id).can_be_resumed
 
 
 def registered_again(world: Embedded, address: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from axiom_tui.clients.secret_sources import read_secret
 from axiom_tui.clients.ssh_values import Interaction
+from axiom_tui.model.node import Node
 from axiom_tui.model.problem import AxiomError, ProblemKind, fail
 from axiom_tui.model.secret import Masker, Secret
 from axiom_tui.plans.hosts import Hosts, Listening
@@ -68,17 +69,21 @@ def put_pod(cluster: Simulated, name: str, kind: str = "ReplicaSet", **labels: s
     cluster.store.create("pods", manifest, "web")
 
 
+def found(joining: JoiningNode) -> Node:
+    node = joining.found()
+    assert node is not None
+    return node
+
+
 def test_a_node_is_emptied_before_it_is_deleted(cluster: Simulated) -> None:
     put_pod(cluster, "shop")
     put_pod(cluster, "agent", "DaemonSet")
     node = JoiningNode(cluster.client(), SPEC, "")
     assert {pod.name for pod in node.pods()} == {"shop", "agent"}
-    node.remove(a_run())
+    node.remove(a_run(), found(node))
     assert "evicted web/shop" in said
     assert "evicted web/agent" not in said
     assert cluster.store.get("nodes", "wall-a-30") is None
-    node.remove(a_run())  # it is gone: nothing to do
-    assert said == []
 
 
 def test_a_disruption_budget_holds_the_removal_up_and_is_named(
@@ -93,8 +98,9 @@ def test_a_disruption_budget_holds_the_removal_up_and_is_named(
         raise fail(ProblemKind.THROTTLED, "Cannot evict pod as it would violate the pod's disruption budget.")
 
     monkeypatch.setattr(client, "evict_pod", refuse)
+    joining = JoiningNode(client, SPEC, "")
     with pytest.raises(AxiomError) as caught:
-        JoiningNode(client, SPEC, "").remove(a_run())
+        joining.remove(a_run(), found(joining))
     assert caught.value.problem.kind is ProblemKind.TIMED_OUT
     assert "disruption budget" in caught.value.problem.remedy
     node = cluster.store.get("nodes", "wall-a-30")
@@ -109,7 +115,8 @@ def test_a_node_that_is_not_ready_is_not_waited_for(cluster: Simulated) -> None:
         item["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
 
     cluster.store.mutate("nodes", "wall-a-30", silence)
-    JoiningNode(cluster.client(), SPEC, "").remove(a_run())
+    joining = JoiningNode(cluster.client(), SPEC, "")
+    joining.remove(a_run(), found(joining))
     assert cluster.store.get("nodes", "wall-a-30") is None
 
 
