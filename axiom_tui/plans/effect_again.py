@@ -36,7 +36,8 @@ def with_effect(plan: Plan, original: Entry, access: Access) -> Plan:
     seen = observe(client)
     nodes = {node.name: node for node in seen.nodes}
     changes, objection = _labels(plan, original, nodes)
-    gone, said = _gone(plan, original, nodes)
+    # The undo of a join begins with its labels: if it stops there, the node stays.
+    gone, said = _gone(plan, original, nodes) if objection is None else ((), ())
     effect = effect_of(seen, changes, access.rules.pools, gone)
     if objection is not None:
         said = (
@@ -84,8 +85,7 @@ def _change(
         return name, None, None
     if isinstance(acts, LabelTheNode) and not is_of(JoinSpec.of(original.choices), node):
         return name, None, None  # another host has the name by now
-    objection = acts.objection_to_undo(node, step.earlier) if isinstance(acts, LabelStep) else None
-    return name, earlier, objection
+    return name, earlier, acts.objection_to_undo(node, step.earlier)
 
 
 def _gone(plan: Plan, original: Entry, nodes: Mapping[str, Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:

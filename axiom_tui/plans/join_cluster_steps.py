@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from axiom_tui.clients.kubernetes_wire import NODES
@@ -13,13 +13,13 @@ from axiom_tui.model.labels import label_arguments
 from axiom_tui.model.naming import NamingScheme
 from axiom_tui.model.node import Node, Pod, is_tailnet_ip
 from axiom_tui.model.pools import found_labels, found_pool, labels_for
-from axiom_tui.model.problem import AxiomError, ProblemKind, fail
+from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.rules import Rules
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.joining_node import JoiningNode, another, is_of
 from axiom_tui.plans.label_nodes import LabelStep, Premise
-from axiom_tui.plans.step import Run, Step
+from axiom_tui.plans.step import Json, Run, Step
 
 CILIUM_LABEL = "k8s-app"
 CILIUM = "cilium"
@@ -249,6 +249,10 @@ class LabelTheNode(NodeStep):
 
     def undo(self, run: Run) -> None:
         self._step(self._own()).undo(run)
+
+    def objection_to_undo(self, node: Node, before: Mapping[str, Json]) -> Problem | None:
+        """As that of a `LabelStep`; None for another host's node, which is left alone."""
+        return self._step(node).objection_to_undo(node, before) if is_of(self._spec, node) else None
 
     def _step(self, node: Node) -> LabelStep:
         premise = Premise.of(node)

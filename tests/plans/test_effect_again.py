@@ -12,7 +12,7 @@ from axiom_tui.model.exposure import ServiceEffect, describe, today
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.model.problem import AxiomError
 from axiom_tui.model.servicelb import Served
-from axiom_tui.plans.events import Event, Outcome, Output, StepFinished, StepState
+from axiom_tui.plans.events import Event, Outcome, Output, StepFinished, StepStarted, StepState
 from axiom_tui.plans.proposal import propose_labels, resume, undo
 from axiom_tui.plans.servicelb import observe
 from axiom_tui.plans.step import CancelToken, Plan
@@ -54,6 +54,13 @@ def label(world: Embedded, name: str, enable: str | None, pool: str | None) -> N
                 item["metadata"]["labels"][key] = value
 
     world.axiom.store.mutate("nodes", name, change)
+
+
+def register_again(world: Embedded, name: str) -> None:
+    found = world.axiom.store.delete("nodes", name)
+    for key in ("uid", "resourceVersion", "managedFields"):
+        found["metadata"].pop(key, None)
+    world.axiom.store.create("nodes", found)
 
 
 def unlabel_all(world: Embedded) -> None:
@@ -205,15 +212,72 @@ def test_the_undo_of_a_join_says_what_the_services_lose(world: Embedded) -> None
     assert picture(served(world)) == picture(before)
 
 
+def joined_and_labelled(world: Embedded) -> str:
+    """A join whose labels somebody took away before its own step for them; gives the plan's id."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == "labels":
+            label(world, "wall-a-10", None, None)
+
+    result = world.propose().run(tell)
+    assert result.outcome is Outcome.DONE, result.problem
+    world.axiom.servicelb.settle()
+    return result.plan_id
+
+
+@pytest.mark.parametrize("how", ["labelled", "registered"])
+def test_what_will_stop_the_undo_of_a_join_is_said_before(world: Embedded, how: str) -> None:
+    plan_id = joined_and_labelled(world)
+    assert not any("will stop" in line for line in undo(world.means, plan_id).plan.effect)
+    if how == "labelled":
+        label(world, "wall-a-10", "true", "internal")
+    else:
+        register_again(world, "wall-a-10")
+    world.axiom.servicelb.settle()
+    between = served(world)
+    words = {
+        "labelled": "WALL-A-10 was changed since by somebody else: it has enablelb=true, lbpool=internal",
+        "registered": "WALL-A-10 was registered again since: it has enablelb=true, lbpool=external",
+    }
+    proposal = undo(world.means, plan_id)
+    assert proposal.plan.effect[0].startswith(f"error: This will stop on its way: {words[how]}")
+    assert not any("loses wall-a-10" in line for line in proposal.plan.effect)  # it does not come so far
+    result = world.run(proposal)
+    assert result.outcome is Outcome.CHANGED
+    assert result.problem is not None
+    assert words[how] in result.problem.sentence
+    assert picture(served(world)) == picture(between)
+
+
+def test_a_join_that_was_cut_before_it_remembered_anything_deletes_no_node(world: Embedded) -> None:
+    def tell(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == "start":
+            world.axiom.faults.set("broken")
+
+    result = world.propose().run(tell)
+    world.axiom.faults.clear("broken")
+    start = world.means.journal.load(result.plan_id).step("start")
+    assert start is not None
+    assert (start.begun, dict(start.earlier)) == (True, {}), result.problem
+    # Somebody else has the host join.
+    node = world.axiom.store.get("nodes", "wall-a-4")
+    assert node is not None
+    node["metadata"] = {"name": "wall-a-10", "labels": {**node["metadata"]["labels"]}}
+    node["status"]["addresses"][0]["address"] = result.plan.choices["tailnet_ip"]
+    world.axiom.store.create("nodes", node)
+    label(world, "wall-a-10", "true", "external")
+    world.axiom.servicelb.settle()
+    assert any("wall-a-10" in found.nodes for found in served(world).values())
+    proposal = undo(world.means, result.plan_id)
+    assert not any("loses wall-a-10" in line for line in proposal.plan.effect)
+    assert world.run(proposal).outcome is Outcome.DONE
+    assert world.node("wall-a-10") is not None
+
+
 def test_a_node_registered_again_is_not_overwritten(world: Embedded) -> None:
     """Even if it has the very labels of the plan: they are its own now."""
     plan_id = applied(world, "wall-a-4")
-    found = world.axiom.store.get("nodes", "wall-a-4")
-    assert found is not None
-    world.axiom.store.delete("nodes", "wall-a-4")
-    for key in ("uid", "resourceVersion", "managedFields"):
-        found["metadata"].pop(key, None)
-    world.axiom.store.create("nodes", found)
+    register_again(world, "wall-a-4")
     world.axiom.servicelb.settle()
     proposal = undo(world.means, plan_id)
     assert "WALL-A-4 was registered again since: it has enablelb=true" in proposal.plan.effect[0]
