@@ -15,7 +15,7 @@ from axiom_tui.model.problem import Problem
 from axiom_tui.plans.access import Access
 from axiom_tui.plans.entry import Entry
 from axiom_tui.plans.join_choice import JoinSpec
-from axiom_tui.plans.join_cluster_steps import LabelTheNode
+from axiom_tui.plans.join_cluster_steps import LabelTheNode, NodeAppears
 from axiom_tui.plans.join_unit import StartK3s
 from axiom_tui.plans.joining_node import is_of, left_alone
 from axiom_tui.plans.label_nodes import Labels, LabelStep, earlier_labels
@@ -37,15 +37,17 @@ def with_effect(plan: Plan, original: Entry, access: Access) -> Plan:
     nodes = {node.name: node for node in seen.nodes}
     changes, objection = _labels(plan, original, nodes)
     # The undo of a join begins with its labels: if it stops there, the node stays.
-    gone, said = _gone(plan, original, nodes) if objection is None else ((), ())
+    gone, left = _gone(plan, original, nodes) if objection is None else ((), ())
     effect = effect_of(seen, changes, access.rules.pools, gone)
+    said = left
     if objection is not None:
         said = (
             *said,
             f"error: This will stop on its way: {objection} What follows is the effect up to there.",
         )
     settle = SettleServiceLb(client, access.cluster.context, effect.touched)
-    steps = tuple(_settling(step, settle) for step in plan.steps)
+    known = (_removing(step, _uid(original), is_left=bool(left)) for step in plan.steps)
+    steps = tuple(_settling(step, settle) for step in known)
     return replace(plan, steps=steps, effect=(*said, *effect.lines(), *plan.effect))
 
 
@@ -88,19 +90,42 @@ def _change(
     return name, earlier, acts.objection_to_undo(node, step.earlier)
 
 
+def _made_a_node(step: Step) -> bool:
+    """Whether it takes a start of K3s back that made a node: one that found none before it."""
+    if not isinstance(step, UndoStep) or not isinstance(step.step, StartK3s):
+        return False
+    return bool(step.earlier) and not step.earlier.get("node")
+
+
 def _gone(plan: Plan, original: Entry, nodes: Mapping[str, Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The node that the undo of a join deletes: the one that was not there before it. And what is said if
-    another host has its name by now: that node is left alone."""
-    starts = [item for item in plan.steps if isinstance(item, UndoStep) and isinstance(item.step, StartK3s)]
-    if not any(item.earlier and not item.earlier.get("node") for item in starts):
+    another one has its name by now: that node is left alone."""
+    if not any(map(_made_a_node, plan.steps)):
         return (), ()
     spec = JoinSpec.of(original.choices)
     node = nodes.get(spec.node)
     if node is None:
         return (), ()
-    if not is_of(spec, node):
-        return (), (f"warning: {left_alone(spec, node)}",)
-    return (node.name,), ()
+    if is_of(spec, node, _uid(original)):
+        return (node.name,), ()
+    stops = " If the host is reached, this stops before K3s there." if is_of(spec, node) else ""
+    return (), (f"warning: {left_alone(spec, node)}{stops}",)
+
+
+def _uid(original: Entry) -> str:
+    """That of the node which appeared in a join, "" if its journal does not say."""
+    appeared = original.step(NodeAppears.key)
+    return str(appeared.earlier.get("uid", "")) if appeared is not None else ""
+
+
+def _removing(step: Step, uid: str, *, is_left: bool) -> Step:
+    """The undo of a start, which is told what another step of the join remembered: which node it was."""
+    if not isinstance(step, UndoStep) or not _made_a_node(step):
+        return step
+    undo = UndoStep(step.step, {**step.earlier, "uid": uid})
+    if is_left:
+        undo.commands = step.step.undo_commands({**step.earlier, "node": "another"})
+    return undo
 
 
 def _settling(step: Step, settle: SettleServiceLb) -> Step:

@@ -70,7 +70,7 @@ class NameIsFree(NodeStep):
 
 
 class NodeAppears(NodeStep):
-    """Waits for the node object."""
+    """Waits for the node object, and remembers its ``uid``."""
 
     key = "node"
 
@@ -81,13 +81,16 @@ class NodeAppears(NodeStep):
         self.commands = (f"{node.kubectl} get node {spec.node} --watch",)
 
     def is_done(self, run: Run) -> bool:
-        return self._node.own() is not None
+        node = self._node.own()
+        if node is None:
+            return False
+        run.remember({"uid": node.uid})  # so that undo knows it from one that comes after it
+        return True
 
     def run(self, run: Run) -> None:
-        run.remember({})
         run.wait_for(
             f"the node {self._spec.node} to appear",
-            lambda: self._node.own() is not None,
+            lambda: self.is_done(run),
             self._spec.ready_timeout,
             remedy=f"`journalctl -u {self._spec.unit}` on the host says why it does not; then resume.",
         )

@@ -133,11 +133,15 @@ class StartK3s(UnitStep):
 
     @goes_on_without_host
     def undo(self, run: Run) -> None:
-        """The node goes first, while its kubelet can still end the pods; then the unit."""
+        """The node goes first, while its kubelet can still end the pods; then the unit.
+
+        ``run.earlier`` may have the ``uid`` of the node that appeared.
+        """
         absent = self._absent(run)
-        if (made := self._made(run)) is not None:
-            assert self._node is not None
+        if self._node is not None and (made := self._made(run)) is not None:
             self._node.remove(run, made, reached=absent is None)
+        elif absent is None:
+            self._refuse_another_join(run)
         if absent is not None:
             raise absent
         unit = self._spec.unit
@@ -169,20 +173,35 @@ class StartK3s(UnitStep):
             self._node.client.interrupt()
 
     def _made(self, run: Run) -> Node | None:
-        """The node that this start made: none was there before, and one of this host is now.
+        """The node that this start made: none was there before, and this host's is now.
 
-        One of another host that has its name by now is left alone, and that is said.
+        One that only has its name by now is left alone, and that is said.
         """
-        if self._node is None or run.earlier.get("node"):
-            return None
-        node = self._node.found()
-        if node is None or is_of(self._spec, node):
+        node = self._new(run)
+        if node is None or is_of(self._spec, node, str(run.earlier.get("uid", ""))):
             return node
         left = left_alone(self._spec, node)
         if left != self._left:
             self._left = left
             run.output(left)
         return None
+
+    def _refuse_another_join(self, run: Run) -> None:
+        """Raise CONFLICT if the host that is reached is in the cluster by a node that came after this join's:
+        without K3s that node would be lost, with all that runs on it."""
+        node = self._new(run)
+        if self._node is None or node is None or not is_of(self._spec, node):
+            return
+        by_hand = "; ".join(self._node.removal())
+        raise fail(
+            ProblemKind.CONFLICT,
+            f"{left_alone(self._spec, node)} So is K3s on its host.",
+            f"To take it out all the same, type: {by_hand}. Then undo this plan again.",
+        )
+
+    def _new(self, run: Run) -> Node | None:
+        """The node of this name, if there was none when this started."""
+        return self._node.found() if self._node is not None and not run.earlier.get("node") else None
 
 
 class AwaitK3s(UnitStep):

@@ -114,13 +114,18 @@ class JoiningNode:
         )
 
 
-def is_of(spec: JoinSpec, node: Node) -> bool:
-    """Whether a node of the host's name is this host: names are given again, tailnet addresses are not."""
-    return spec.tailnet_ip in node.internal_ips
+def is_of(spec: JoinSpec, node: Node, uid: str = "") -> bool:
+    """Whether a node of the host's name is this host: names are given again, tailnet addresses are not.
+
+    With ``uid`` also whether it is the very node that has this one: a host may have joined again.
+    """
+    return spec.tailnet_ip in node.internal_ips and uid in ("", node.uid)
 
 
 def another(spec: JoinSpec, node: Node) -> str:
-    """What is said of a node that only has the host's name."""
+    """What is said of a node that only has the host's name, or its address too."""
+    if is_of(spec, node):
+        return f"{spec.name} was registered again since it joined."
     where = ", ".join(node.internal_ips) or "no address"
     return f"{spec.name} is the name of another node by now ({where}, and not {spec.tailnet_ip})."
 

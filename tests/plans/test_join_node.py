@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -417,17 +418,72 @@ def test_another_host_that_has_the_name_by_now_keeps_its_node(world: Embedded, f
     )
     assert f"warning: {left}" in taking_back.plan.effect
     assert not any("loses wall-a-10" in line for line in taking_back.plan.effect)
+    assert not any("kubectl" in line for line in taking_back.plan.steps[0].commands)
     undone = world.run(taking_back)
-    node = world.node("wall-a-10")
-    assert node is not None
-    assert node["metadata"]["uid"] == theirs["metadata"]["uid"]
-    assert not node["spec"].get("unschedulable")
+    is_untouched(world, theirs)
     assert world.said.count(left) == 1
     # The host that joined is taken back all the same, as far as it is reached.
     assert [step.key for step in undone.steps if step.left_behind] == (ON_THE_HOST if fault else [])
     assert undone.outcome is (Outcome.FAILED if fault else Outcome.DONE), undone.problem
     if not fault:
         assert world.host().files.find("/usr/local/bin/k3s") is None
+
+
+def is_untouched(world: Embedded, theirs: dict[str, Any]) -> None:
+    node = world.node("wall-a-10")
+    assert node is not None
+    assert node["metadata"]["uid"] == theirs["metadata"]["uid"]
+    assert not node["spec"].get("unschedulable")
+
+
+AGAIN = "WALL-A-10 was registered again since it joined. It is left alone: this join did not make it."
+
+
+def test_a_host_installed_anew_that_joined_again_at_its_address_keeps_its_node(world: Embedded) -> None:
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    theirs = registered_again(world)
+    world.host().fault("host-key-changed")
+    undone = world.run(proposal.undo(done.plan_id))
+    is_untouched(world, theirs)
+    assert world.said.count(AGAIN) == 1
+    assert [step.key for step in undone.steps if step.left_behind] == ON_THE_HOST
+
+
+def test_a_host_that_joined_again_is_not_taken_out_by_the_undo_of_its_first_join(world: Embedded) -> None:
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+    theirs = registered_again(world)
+    taking_back = proposal.undo(done.plan_id)
+    assert f"warning: {AGAIN} If the host is reached, this stops before K3s there." in taking_back.plan.effect
+    assert not any("loses wall-a-10" in line for line in taking_back.plan.effect)
+    stopped = world.run(taking_back)
+    is_untouched(world, theirs)
+    assert stopped.outcome is Outcome.CHANGED
+    assert stopped.problem is not None
+    assert stopped.problem.sentence == f"{AGAIN} So is K3s on its host."
+    assert "delete node wall-a-10. Then undo this plan again." in stopped.problem.remedy
+    assert world.host().files.find("/usr/local/bin/k3s") is not None
+    # As it says.
+    world.axiom.store.delete("nodes", "wall-a-10")
+    undone = world.run(undo(world.means, done.plan_id))
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert world.host().files.find("/usr/local/bin/k3s") is None
+
+
+def test_a_join_of_a_journal_without_the_uid_of_its_node_is_taken_back(world: Embedded) -> None:
+    done = world.run(world.propose())
+    assert done.outcome is Outcome.DONE, done.problem
+    path = world.means.journal.path(done.plan_id)
+    lines = path.read_text().splitlines(keepends=True)
+    older = [line for line in lines if json.loads(line).get("values", {}).keys() != {"uid"}]
+    assert len(older) == len(lines) - 1
+    path.write_text("".join(older))
+    undone = world.run(undo(world.means, done.plan_id))
+    assert undone.outcome is Outcome.DONE, undone.problem
+    assert world.node("wall-a-10") is None
 
 
 def test_a_device_that_is_gone_needs_no_settings_back(world: Embedded) -> None:
