@@ -119,7 +119,7 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str) -> 
         await asyncio.sleep(0.01)
 
 
-def impatient(axiom: EmbeddedAxiom, more: str = "", deadline: str = "700ms") -> Path:
+def impatient(axiom: EmbeddedAxiom, more: str = "", deadline: str = "2s") -> Path:
     """The world's settings with short deadlines, so that a test of a hang need not wait for long."""
     text = axiom.settings.read_text().replace("kubernetes:\n", f"kubernetes:\n  read_timeout: {deadline}\n")
     text = text.replace("tailscale:\n", f"tailscale:\n  timeout: {deadline}\n")
