@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -262,15 +263,17 @@ class NodesScreen(FleetScreen):
                 "There is no ssh program on this machine; install OpenSSH's client.", severity="error"
             )
             return
-        target = f"{settings.ssh.user}@{row.device.dns_name or row.device.ipv4}"
+        from axiom_tui.clients.configured import ssh_arguments
+
+        arguments = ssh_arguments(settings, row.device.dns_name or row.device.ipv4)
         try:
             with self.app.suspend():
-                status = subprocess.run([program, "-p", str(settings.ssh.port), "--", target], check=False)
+                if subprocess.run([program, *arguments], check=False).returncode == 255:
+                    # What ssh said of it would be gone with the next frame.
+                    input(f"ssh to {arguments[-1]} failed. Enter leads back to axiom-tui. ")
         except SuspendNotSupported:
-            self.notify(f"This terminal can't be handed over. Type: ssh {target}", severity="warning")
-            return
-        if status.returncode == 255:
-            self.notify(f"ssh to {target} failed; its message is above in the terminal.", severity="warning")
+            typed = shlex.join(["ssh", *arguments])
+            self.notify(f"This terminal can't be handed over. Type: {typed}", severity="warning")
 
     def action_yaml(self) -> None:
         from screens.dialogs import TextScreen

@@ -64,3 +64,21 @@ def ssh_options(settings: Settings) -> SshOptions:
 def ssh_port(settings: Settings) -> int:
     """0 leaves it to ~/.ssh/config."""
     return 0 if settings.ssh.port == USUAL_PORT else settings.ssh.port
+
+
+def ssh_arguments(settings: Settings, host: str) -> tuple[str, ...]:
+    """For the system's own ssh, so that it goes where this program's logins go; its target comes last.
+
+    Only what differs from its defaults: with -F it no longer reads the system-wide file (ssh(1)).
+    """
+    asked, usual = settings.ssh, Settings().ssh
+    arguments: list[str] = []
+    if asked.config_file != usual.config_file:
+        arguments += ["-F", str(asked.config_file)]  # it also says which hosts are known
+    elif asked.known_hosts != usual.known_hosts:
+        arguments += ["-o", f"UserKnownHostsFile={asked.known_hosts}"]
+    for file in asked.key_files:
+        arguments += ["-i", str(file)]
+    if port := ssh_port(settings):
+        arguments += ["-p", str(port)]
+    return (*arguments, "--", f"{asked.user}@{host}")

@@ -357,7 +357,7 @@ def test_streams_are_apart_and_a_terminal_joins_them(axiom: EmbeddedAxiom) -> No
         channel = client.transport.open_session(timeout=SECONDS)
         channel.get_pty()
         channel.exec_command("echo out; echo err >&2")
-        assert channel.makefile("rb").read() == b"out\nerr\n"
+        assert channel.makefile("rb").read() == b"out\r\nerr\r\n"
         channel.close()
 
 

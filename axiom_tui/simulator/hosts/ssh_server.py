@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from axiom_tui.simulator.hosts.host import Access, Host
 from axiom_tui.simulator.hosts.kernel import Killed, OpenFile, Pipe, Process, Signals
+from axiom_tui.simulator.hosts.terminal import INTERACTIVE, LineDiscipline, shown
 
 if TYPE_CHECKING:
     from axiom_tui.simulator.hosts.hosts import Hosts
@@ -359,7 +360,8 @@ def _door_class() -> Any:
             return name in (b"LANG", b"TERM") or bytes(name).startswith(b"LC_")
 
         def check_channel_shell_request(self, channel: Any) -> bool:
-            return self.check_channel_exec_request(channel, b"exec sh -s")
+            is_seen = channel.chanid in self._terminals
+            return self.check_channel_exec_request(channel, INTERACTIVE if is_seen else b"exec sh -s")
 
         def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
             user = self._host.users[self._transport.get_username()]
@@ -386,16 +388,27 @@ def _start_session(connection: _Connection, channel: Any, user: Any, command: st
     if drop is not None:
         _later(connection, drop.delay)
 
+    def interrupt() -> None:
+        for process in connection.processes:
+            kernel.kill(-process.session, Signals.SIGINT)
+
+    def show(data: bytes) -> None:
+        with contextlib.suppress(*client_gone):
+            channel.sendall(data)
+
     def feed(pump: Process) -> int:
+        typing = LineDiscipline(show, interrupt) if terminal else None
         while data := channel.recv(65_536):
-            pump.write(1, data)
+            pump.write(1, typing.take(data) if typing else data)
+            if typing and typing.ended:
+                break
         return 0
 
     def drain(pipe: Pipe, send: Callable[[bytes], None]) -> Callable[[Process], int]:
         def pump_out(pump: Process) -> int:
             while data := pipe.reader.read(pump, 32_768):
                 try:
-                    send(data)
+                    send(shown(data) if terminal else data)
                 except client_gone:
                     return 1  # the command finds its pipe broken
             return 0
