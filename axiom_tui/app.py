@@ -24,14 +24,14 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widgets import Input
 
-from axiom_tui.config import Settings
+from axiom_tui.config import Settings, state_directory
 from axiom_tui.model import headline
 from axiom_tui.model.finding import Wizard
 from axiom_tui.model.fleet import Cluster, Fleet, Observation, Row, SourceState, SourceStatus
 from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.start import StartOptions
 from screens import MAIN_SCREENS
-from screens.frame import TABS, FleetScreen, KeyBar, keys_of, now
+from screens.frame import TABS, FleetScreen, KeyBar, TabLine, keys_of, now
 from screens.themes import THEMES, theme_name
 from screens.widgets.cells import visible_lines
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from axiom_tui.clients.ssh_values import LoginBanner
     from axiom_tui.demo import DemoWorld
     from axiom_tui.fleet.session import Session
+    from axiom_tui.plans.entry import Entry
     from screens.prompts import Login, Question, ScreenInteraction, Withdrawn
     from screens.wizard import WizardScreen
 
@@ -144,6 +145,8 @@ class AxiomApp(App[int]):
         self._demo: DemoWorld | None = None
         self._quitting = False
         self._owns_process = False
+        self.cut_short = 0  # plans of the journal that can be resumed
+        self._journal_looked_at = False
         self._styles_made_for: tuple[str, bool | None, str] | None = None
         self.login: LoginBanner | None = None  # what Tailscale SSH waits for
         self.wizards: list[WizardScreen] = []  # open ones, on whichever main screen they stand
@@ -230,6 +233,7 @@ class AxiomApp(App[int]):
             self.post_message(FleetSeen(number, fleet))
 
         message.session.start(publish)
+        self.look_at_journal()
 
     def on_fleet_seen(self, message: FleetSeen) -> None:
         if message.session != self._session_number:
@@ -245,6 +249,7 @@ class AxiomApp(App[int]):
             if message.without is not None:
                 self._without_cluster, self.settings = message.without, message.without.settings
             self._take(nothing_yet(self.fleet.cluster, message.problem))
+            self.look_at_journal()
         if message.session in (0, self._session_number):
             self.notify(str(message.problem), severity="error")
 
@@ -417,6 +422,34 @@ class AxiomApp(App[int]):
             screen.refresh_bindings()
             if isinstance(screen, LoginDialog):
                 screen.end()
+
+    # -- the journal --------------------------------------------------------------------------------------
+
+    def look_at_journal(self) -> None:
+        """Look for plans that were cut short; the demo's journal is there once its world is."""
+
+        def look() -> tuple[Entry, ...]:
+            from axiom_tui.plans.journal import Journal
+
+            return Journal(state_directory()).entries()
+
+        self.off_loop(look, self._journal_seen)
+
+    def _journal_seen(self, entries: tuple[Entry, ...]) -> None:
+        is_first, self._journal_looked_at = not self._journal_looked_at, True
+        self.mark_journal(entries)
+        if is_first and self.cut_short:
+            what = "1 plan was" if self.cut_short == 1 else f"{self.cut_short} plans were"
+            which = "it, r resumes it" if self.cut_short == 1 else "them, r resumes one"
+            self.notify(f"{what} cut short: 6 shows {which}.", severity="warning")
+
+    def mark_journal(self, entries: tuple[Entry, ...]) -> None:
+        """The tab of the journal says how many plans wait for somebody who resumes them."""
+        count = sum(entry.cut_short and entry.can_be_resumed for entry in entries)
+        if count != self.cut_short:
+            self.cut_short = count
+            for screen in self._fleet_screens():
+                screen.query_one(TabLine).refresh()
 
     # -- what is said -------------------------------------------------------------------------------------
 

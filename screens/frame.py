@@ -152,13 +152,22 @@ class TabLine(Widget):
         self._current = current
 
     def render(self) -> Content:
-        parts = [
-            Content.styled(
-                f"[{key} {title}]" if mode == self._current else f" {key} {title} ",
-                f"{'bold reverse' if mode == self._current else ''} @click=app.show_screen('{mode}')".strip(),
+        app: AxiomApp = self.app  # type: ignore[assignment]
+        count = app.cut_short
+        whole = self._line(f" ▲ {count} cut short" if count else "")
+        return whole if cell_len(whole.plain) <= (self.size.width or 80) else self._line(f" ▲{count}")
+
+    def _line(self, mark: str) -> Content:
+        """All tabs; ``mark`` stands behind the journal's title, and is no more than it needs."""
+        parts = []
+        for key, mode, title in TABS:
+            is_current = mode == self._current
+            style = f"{'bold reverse' if is_current else ''} @click=app.show_screen('{mode}')".strip()
+            marked = Content.styled(mark, "bold $text-warning") if mode == "journal" else Content("")
+            text = Content.assemble(f"{key} {title}", marked)
+            parts.append(
+                Content.assemble(*(("[", text, "]") if is_current else (" ", text, " "))).stylize(style)
             )
-            for key, mode, title in TABS
-        ]
         return Content(" ").join(parts)
 
 
@@ -261,7 +270,7 @@ class FleetScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.refresh_fleet()
-        for bar in self.query(KeyBar):  # the marks may be others since it was seen
+        for bar in (*self.query(KeyBar), *self.query(TabLine)):  # the marks may be others since it was seen
             bar.refresh()
 
     def refresh_fleet(self) -> None:

@@ -163,6 +163,7 @@ class JournalScreen(TableScreen[Entry]):
             self._reading = False
             self._signature = signature
             self._entries, self._fault = answer
+            self.program.mark_journal(self._entries)
             if self.is_mounted:
                 self._show()
 

@@ -176,6 +176,8 @@ class WizardScreen(Screen[None]):
             self._app.end_questions()
         if self._choose is not None:
             self._choose.end()
+        if self.app.is_running:
+            self._app.look_at_journal()
 
     @property
     def is_running_plan(self) -> bool:

@@ -670,6 +670,8 @@ async def test_a_plan_that_was_killed_is_resumed_from_the_journal(axiom: Embedde
     assert pools(axiom) == {**before, "wall-a-3": MENDED["wall-a-3"]}
     async with running(axiom.settings, SIZE) as screen:
         await at_home(screen)
+        await screen.said("1 plan was cut short: 6 shows it, r resumes it.")
+        await screen.sees("6 Journal ▲ 1 cut short")
         await screen.press("6")
         await screen.sees("▲ cut short", "r resumes it.")
         await screen.press("r")
