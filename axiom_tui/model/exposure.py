@@ -87,6 +87,18 @@ class Effect:
             lines.append(describe(effect))
         return tuple(lines)
 
+    def outcome(self) -> tuple[str, ...]:
+        """What the change itself does, without what is published today: that comes and goes with every node
+        that is Ready or not, and is nothing by which two plans differ."""
+        warnings = (f"{warning.severity.word}: {warning.sentence}" for warning in self.warnings)
+        return (*warnings, *(_outcome(effect) for effect in self.services))
+
+
+def severity_of(line: str) -> Severity | None:
+    """What a line of `Effect.lines` warns of; None for one that only tells."""
+    word = line.partition(": ")[0]
+    return next((severity for severity in Severity if severity.word == word), None)
+
 
 def today(seen: Observation) -> tuple[Served, ...]:
     """What every LoadBalancer Service is served by now, by servicelb's own rule."""
@@ -207,6 +219,22 @@ def describe(effect: ServiceEffect) -> str:
         was = ", ".join(effect.before.addresses) or "nothing"
         return f"{effect.name}: {nodes}; publishes {addresses} (was {was})"
     return f"{effect.name}: {nodes}; publishes {addresses} as before"
+
+
+def _outcome(effect: ServiceEffect) -> str:
+    """``minecraft/flasche: gains wall-a-3, publishes 116.203.10.3; then on wall-a-2, wall-a-3``."""
+    parts = [
+        f"{verb} {', '.join(names)}"
+        for verb, names in (
+            ("gains", effect.gained_nodes),
+            ("loses", effect.lost_nodes),
+            ("publishes", effect.gained_addresses),
+        )
+        if names
+    ]
+    if not parts:
+        return f"{effect.name}: keeps its nodes"
+    return f"{effect.name}: {', '.join(parts)}; then on {', '.join(effect.after.nodes) or 'no node'}"
 
 
 def _allow_list(before: Sequence[Node], after: Sequence[Node]) -> list[Consequence]:

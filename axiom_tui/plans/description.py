@@ -63,15 +63,25 @@ def difference(old: Plan, new: Plan) -> tuple[str, ...]:
     if (old.kind, old.subject) != (new.kind, new.subject):
         lines.append(f"subject: {old.subject} is now {new.subject}")
     lines += _steps(old, new)
-    lines += _texts("effect", old.effect, new.effect)
+    lines += _texts("effect", _outcome(old), _outcome(new))
     lines += _texts("right needed", tuple(map(str, old.rights)), tuple(map(str, new.rights)))
     lines += _texts("already so", old.already, new.already)
     if old.typed_word != new.typed_word:
         lines.append(f'the word to be typed: "{old.typed_word}" is now "{new.typed_word}"')
-    if not lines and old.choices != new.choices:
+    if not lines and (changed := _other_choices(old, new)):
         # What the steps were made from has changed, though nobody can see it in their words.
-        lines.append("what the plan was made from has changed")
+        lines.append(f"what the plan was made from has changed: {', '.join(changed)}")
     return tuple(lines)
+
+
+def _outcome(plan: Plan) -> tuple[str, ...]:
+    return plan.effect if plan.outcome is None else plan.outcome
+
+
+def _other_choices(old: Plan, new: Plan) -> list[str]:
+    """The names of the choices that differ; the effect among them is compared by itself."""
+    names = sorted({*old.choices, *new.choices} - {"effect"})
+    return [name for name in names if old.choices.get(name) != new.choices.get(name)]
 
 
 def _steps(old: Plan, new: Plan) -> list[str]:

@@ -77,9 +77,12 @@ class Look:
 
     def plan(self, facts: HostFacts) -> Plan:
         """Raises AxiomError for a choice that cannot be planned."""
+        spec = self.spec(facts)
         if self.choice.first_server:
-            return first_server_plan(self.spec(facts), founding(self.means).access)
-        return join_plan(self.spec(facts), self.means.access)
+            return first_server_plan(spec, founding(self.means).access)
+        effect = self._effect(spec.tailnet_ip, spec.public_ip, spec.pool)
+        outcome = (*self._said(facts), *(effect.outcome() if effect else ()))
+        return replace(join_plan(spec, self.means.access), outcome=outcome)
 
     @property
     def settings(self) -> Settings:
@@ -200,7 +203,8 @@ class Look:
             touched=effect.touched if effect else (),
             overridden=choice.overridden,
         )
-        return replace(spec, effect=self._effect_lines(facts, effect), already=_already(spec, facts, device))
+        lines = (*self._said(facts), *(effect.lines() if effect else ()))
+        return replace(spec, effect=lines, already=_already(spec, facts, device))
 
     def _pool(self, own: str, public: str) -> str:
         if self.choice.pool is not None:
@@ -226,7 +230,8 @@ class Look:
         seen = replace(self.seen, nodes=(*others, node))
         return effect_of(seen, {node.name: labels_for(pool)}, self.settings.pools)
 
-    def _effect_lines(self, facts: HostFacts, effect: Effect | None) -> tuple[str, ...]:
+    def _said(self, facts: HostFacts) -> tuple[str, ...]:
+        """What the admin confirms with the plan, besides what happens to the Services."""
         judged = preflight(facts, self.context(facts))
         overridden = [check for check in judged if check.rule in self.choice.overridden]
         said = [check for check in judged if check.rule in SAID_IN_THE_PLAN]
@@ -235,7 +240,6 @@ class Look:
             *(f"{check.rule}: {check.sentence}" for check in said),
             *(self._overridden_line(check) for check in overridden if check.state is CheckState.FAIL),
             *((f"{UNINSTALL_CLEARS}{', '.join(routes)}",) if routes else ()),
-            *(effect.lines() if effect else ()),
         )
 
     def _overridden_line(self, check: Check) -> str:
@@ -247,7 +251,10 @@ class Look:
     def _servers(self) -> tuple[str, ...]:
         """Who is asked for the token, the one first that was found able to give it."""
         able = self.token.server if self.token is not None else ""
-        return tuple(sorted(server_addresses(self.seen.nodes), key=lambda address: address != able))
+        # The others in an order that stays, however Ready they are: nothing of the plan changes with it.
+        return tuple(
+            sorted(server_addresses(self.seen.nodes), key=lambda address: (address != able, address))
+        )
 
     def _device_work(
         self, facts: HostFacts, device: TailnetDevice | None, tags: tuple[str, ...]

@@ -604,6 +604,15 @@ def test_a_server_that_went_down_since_the_plan_is_seen(world: Embedded) -> None
     assert any("  no longer: ssh 100." in line for line in world.said), world.said
 
 
+def test_another_node_that_comes_and_goes_does_not_change_the_plan(world: Embedded) -> None:
+    proposal = world.propose()
+    before = proposal.plan.effect
+    world.axiom.world.silence("wall-a-8")
+    assert world.propose().plan.effect != before  # what is published today is another thing now
+    result = world.run(proposal)
+    assert result.outcome is Outcome.DONE, (result.problem, world.said)
+
+
 def test_a_host_that_is_no_longer_fit_is_not_joined(world: Embedded) -> None:
     proposal = world.propose()
     world.host().firewall_on = True
