@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +16,7 @@ from axiom_tui.model.problem import AxiomError
 from axiom_tui.model.state_words import PLANS
 from axiom_tui.model.times import age, span
 from axiom_tui.plans.entry import Entry
+from axiom_tui.plans.events import StepState
 from axiom_tui.plans.journal import Journal
 from axiom_tui.plans.transcript import transcript_of
 from screens.dialogs import TextScreen
@@ -78,6 +79,12 @@ COLUMNS: tuple[Column[Entry], ...] = (
            comfort=44,
            sort_key=lambda entry: entry.subject, sort_letter="P"),
 )  # fmt: skip
+
+
+def _through(entry: Entry) -> frozenset[str]:
+    """The keys of the steps that need not be done any more."""
+    through = (StepState.DONE, StepState.ALREADY)
+    return frozenset(step.key for step in entry.steps if step.state in through)
 
 
 def _why_not(entry: Entry, otherwise: str) -> str:
@@ -192,7 +199,9 @@ class JournalScreen(TableScreen[Entry]):
 
             return resume(Means.reaching(session.client, session.settings, interaction), plan_id)
 
-        self.program.in_background(ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal))
+        self.program.in_background(
+            ask, lambda proposal: self._open(f"Resume: {entry.subject}", proposal, _through(entry))
+        )
 
     def action_undo(self) -> None:
         entry = self.selected
@@ -211,7 +220,7 @@ class JournalScreen(TableScreen[Entry]):
 
         self.program.in_background(ask, lambda proposal: self._open(f"Undo: {entry.subject}", proposal))
 
-    def _open(self, title: str, proposal: Proposal) -> None:
+    def _open(self, title: str, proposal: Proposal, done: Collection[str] = frozenset()) -> None:
         from screens.wizard import WizardScreen
 
-        self.app.push_screen(WizardScreen(title, proposal=proposal))
+        self.app.push_screen(WizardScreen(title, proposal=proposal, done=done))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from textual.content import Content
 
@@ -20,8 +20,11 @@ def line(text: str, style: str = "") -> Content:
     return Content.styled(visible_lines(text), style)
 
 
-def plan_content(plan: Plan, difference: Sequence[str] = ()) -> Content:
-    """The plan page: effect first, since that is what the admin decides on, then every step."""
+def plan_content(plan: Plan, difference: Sequence[str] = (), done: Collection[str] = frozenset()) -> Content:
+    """The plan page: effect first, since that is what the admin decides on, then every step.
+
+    ``done`` are the keys of steps that an earlier run of this plan did: they are only looked at again.
+    """
     parts = _difference(difference)
     parts.append(line(plan.subject[:1].upper() + plan.subject[1:], "bold"))
     if plan.effect:
@@ -31,7 +34,12 @@ def plan_content(plan: Plan, difference: Sequence[str] = ()) -> Content:
             style = style or ("$text-warning" if text.startswith("warning:") else "")
             parts.append(line(f"  {text}", style))
     parts.append(line("\nSteps" if plan.steps else "\nThere is nothing to do.", "bold $text-accent"))
+    if done:
+        parts.append(line(f"  {_standing(plan, done)}"))
     for number, step in enumerate(plan.steps, start=1):
+        if step.key in done:
+            parts.append(line(f"{number:3}. ✓ {step.title}", "$text-muted"))
+            continue
         style = "$text-muted" if step.unavailable else ""
         parts.append(line(f"{number:3}. {step.title}", style or "bold"))
         if step.unavailable:
@@ -45,6 +53,14 @@ def plan_content(plan: Plan, difference: Sequence[str] = ()) -> Content:
         parts.append(line("\nUndo", "bold $text-accent"))
         parts += [line(f"  {text}") for text in undo_words(plan)]
     return Content("\n").join(parts)
+
+
+def _standing(plan: Plan, done: Collection[str]) -> str:
+    """How far an earlier run came, and where this one goes on."""
+    rest = [step.title for step in plan.steps if step.key not in done]
+    count = len(plan.steps)
+    said = f"{count - len(rest)} of {count} steps are done"
+    return f"{said}; it goes on with: {rest[0]}." if rest else f"{said}; they are looked at again."
 
 
 _OUTCOMES = {

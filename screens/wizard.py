@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -83,7 +83,8 @@ class Prepared(Message):
 
 
 class WizardScreen(Screen[None]):
-    """``choose`` None: enter at Plan with ``proposal`` (resume, undo)."""
+    """``choose`` None: enter at Plan with ``proposal`` (resume, undo). ``done`` are the keys of its steps
+    that an earlier run did."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # One key, and on each page the word for what it does there: that of the page's button.
@@ -108,12 +109,17 @@ class WizardScreen(Screen[None]):
     )
 
     def __init__(
-        self, title: str, choose: ChoosePage | None = None, proposal: Proposal | None = None
+        self,
+        title: str,
+        choose: ChoosePage | None = None,
+        proposal: Proposal | None = None,
+        done: Collection[str] = frozenset(),
     ) -> None:
         super().__init__()
         self.title_text = title
         self._choose = choose
         self._proposal = proposal
+        self._done = done
         self._checks: tuple[Check, ...] = ()
         self._overridden: list[str] = []
         self._problem: Problem | None = None
@@ -318,7 +324,7 @@ class WizardScreen(Screen[None]):
         plan = self.plan
         if plan is None:
             return
-        self.query_one("#plan-text", Static).update(plan_content(plan, self._difference))
+        self.query_one("#plan-text", Static).update(plan_content(plan, self._difference, self._done))
 
     def _render_apply(self) -> None:
         plan = self.plan

@@ -660,7 +660,7 @@ async def test_a_plan_that_was_killed_is_resumed_from_the_journal(axiom: Embedde
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             ends = time.monotonic() + DEADLINE
-            while pools(axiom)["wall-a-3"] != MENDED["wall-a-3"]:
+            while not any(entry.done for entry in Journal(state_directory()).entries()):
                 assert time.monotonic() < ends, "the first node never got its labels"
                 assert process.poll() is None
                 time.sleep(0.01)
@@ -676,6 +676,10 @@ async def test_a_plan_that_was_killed_is_resumed_from_the_journal(axiom: Embedde
         await screen.sees("▲ cut short", "r resumes it.")
         await screen.press("r")
         await stage(screen, "plan")
+        page = screen.page("plan")
+        assert "1 of 4 steps are done; it goes on with: Put WALL-A-4 into the pool internal" in page
+        assert "1. ✓ Put WALL-A-3 into" in page
+        assert "✓ Put WALL-A-4" not in page
         await apply(screen)
         await screen.sees("✓ Done.")
         assert pools(axiom) == {**before, **MENDED}
