@@ -21,6 +21,8 @@ from axiom_tui.model.version import Version
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 #: Data that ties a host to one cluster; the rest of the traces is only litter.
 _BINDING = ("/var/lib/rancher/k3s/agent", "/var/lib/rancher/k3s/server/db")
+#: What a host proves by that the name of an earlier node is its own (K3s' node password).
+PASSWORD_FILE = "/etc/rancher/node/password"
 _LITTER = (
     "/var/lib/kubelet/pki",
     "/sys/class/net/cilium_host",
@@ -67,6 +69,7 @@ def name_free(facts: HostFacts, context: JoinContext) -> Check:
             f"{shown} is already a node of this cluster ({', '.join(node.internal_ips)}) {ready}.",
             f"Choose another name. To replace that node: drain it, then `kubectl delete node {key}`, "
             "which removes its node password too.",
+            overridable=False,
         )
     other = next(
         (item for item in context.devices if item.folded_name == key and not _own(item.id, context)), None
@@ -85,6 +88,7 @@ def name_free(facts: HostFacts, context: JoinContext) -> Check:
             "name-free",
             f"K3s still has the node password of an earlier {shown}, and would reject this host.",
             f"`kubectl -n kube-system delete secret {key}.node-password.k3s`, then check again.",
+            overridable=PASSWORD_FILE in facts.k3s.found,  # it may be this very host that has it
         )
     naming = context.rules.naming
     number = naming.number(context.name)
@@ -179,6 +183,7 @@ def api_ca(facts: HostFacts, context: JoinContext) -> Check | None:
         f"The CA that the host sees at {context.api} is not the cluster's: it reaches another cluster, or "
         "somebody stands between.",
         "Compare `curl -k` of /cacerts on the host with the kubeconfig; do not join before this is clear.",
+        overridable=False,
     )
 
 
@@ -292,7 +297,12 @@ def release(facts: HostFacts, context: JoinContext) -> Check | None:
         return passed("release", f"The release {context.version} can be downloaded.")
     if answer.status == 404:
         return failed(
-            "release", f"There is no release {context.version} of K3s to download.", "Check join.version."
+            "release",
+            f"There is no release {context.version} of K3s to download.",
+            "Name another one."
+            if context.first_server
+            else "It is the cluster's own version: see that the context leads to the cluster that you mean.",
+            overridable=False,
         )
     only_v6 = facts.public_addresses and all(":" in ip for ip in facts.public_addresses)
     return failed(

@@ -87,6 +87,7 @@ def architecture(facts: HostFacts, context: JoinContext) -> Check:
         "architecture",
         f"The CPU is {facts.machine or 'unknown'}; the fleet runs on amd64 and arm64.",
         "Use another host.",
+        overridable=False,
     )
 
 

@@ -45,6 +45,7 @@ def flags(facts: HostFacts, context: JoinContext) -> Check:
             "server-flags",
             f"K3s will refuse to start, since flags differ: {'; '.join(fatal)}.",
             "Set join.server_flags in the settings to what the existing servers have.",
+            overridable=False,
         )
     unlike = _differences(ours, seen, ALIKE)
     if unlike:

@@ -430,6 +430,11 @@ def test_what_cannot_work_cannot_be_overridden() -> None:
         judged(replace(GOOD, install_script_sha256="b" * 64))["install-script"],
         judged(GOOD, replace(CONTEXT, version=""))["version"],
         judged(GOOD, replace(CONTEXT, name="-"))["name"],
+        judged(GOOD, replace(CONTEXT, name="WALL-A-9"))["name-free"],
+        judged(GOOD, replace(CONTEXT, has_password=True))["name-free"],
+        judged(replace(GOOD, api_ca=Answer(200, OTHER_CA)))["api-ca"],
+        judged(replace(GOOD, machine="riscv64"))["architecture"],
+        judged(replace(GOOD, release=Answer(status=404)))["release"],
     ):
         assert standing_fails((broken,), (broken.rule,)) == (broken,)
 
