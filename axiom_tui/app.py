@@ -51,6 +51,8 @@ MESSAGES_KEPT = 500
 #: Seconds after which a thread that works (joining 5,000 nodes) lets the screen go on with a key; Python's
 #: own 5 ms pass several times between a key and its frame.
 SWITCH_EVERY = 0.001
+#: What ctrl+c does: in a wizard it is esc, so that one press too many does not end the program.
+INTERRUPTS = (("wizard", "leave the wizard"), ("run", "stop the plan"), ("program", "quit"))
 #: What Textual binds by itself, and nobody looks for in a help text.
 NOT_IN_HELP = ("app.focus_next", "app.focus_previous", "screen.copy_text", "page_left", "page_right")
 
@@ -128,7 +130,11 @@ class AxiomApp(App[int]):
         Binding("ctrl+r", "refresh_fleet", "refresh", show=False),
         Binding("m", "messages", "messages", show=False),
         Binding("q", "quit", "quit", show=False),
-        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True),
+        *(
+            Binding("ctrl+c", f"interrupt('{what}')", said, show=False, priority=True)
+            for what, said in INTERRUPTS
+        ),
     ]
 
     def __init__(self, options: StartOptions) -> None:
@@ -280,6 +286,23 @@ class AxiomApp(App[int]):
             self.leave()
         else:
             self._ask_to_stop(running)
+
+    async def action_interrupt(self, what: str) -> None:
+        """ctrl+c; ``what`` only tells the bindings apart."""
+        from screens.dialogs import ChoiceScreen
+
+        if what == "wizard":
+            self.simulate_key("escape")  # also for the dialog that lies on it
+        elif what == "program" or not isinstance(self.screen, ChoiceScreen):  # else it is asked already
+            await self.action_quit()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action != "interrupt":
+            return super().check_action(action, parameters)
+        if any(wizard.is_running_plan for wizard in self.wizards):
+            return parameters == ("run",)
+        is_in_wizard = any(wizard in self.screen_stack for wizard in self.wizards)
+        return parameters == ("wizard" if is_in_wizard else "program",)
 
     @work(exclusive=True, group="quit")
     async def _ask_to_stop(self, running: WizardScreen) -> None:

@@ -35,6 +35,8 @@ def in_words(action: str, keys: str, what: str) -> tuple[str, str, str]:
     name = action.rpartition(".")[2].partition("(")[0]
     if name in MOVES:
         return "moves", keys, "move by lines and pages"
+    if what == "quit":
+        return "quit", keys, what
     if name == "sort_next":
         return "sorts", "shift+letter", f"{keys} {what.removeprefix('Sort by ')}"
     if name == "show_screen":

@@ -91,7 +91,6 @@ class WizardScreen(Screen[None]):
         *(Binding("ctrl+n", f"next('{where}')", what) for where, what in FOLLOWING),
         Binding("ctrl+b", "back", "back"),
         *(Binding("escape", f"leave('{where}')", what) for where, what in LEAVING),
-        Binding("ctrl+c", "cancel", "stop after this step", show=False, priority=True),
         Binding("ctrl+l", "login", "login page"),
         Binding("c", "copy_transcript", "copy transcript"),
         Binding("down,j", "scroll_page('down')", "Down", show=False),
@@ -104,8 +103,8 @@ class WizardScreen(Screen[None]):
     HELP = (
         "A wizard goes from Choose over Check and Plan to Apply and Result. Nothing is changed before Apply. "
         "Plan shows each step with the exact commands, the effect on every Service, and what can be undone. "
-        "ctrl+n goes on, ctrl+b goes back, esc leaves. During Apply esc or ctrl+c asks to stop after the "
-        "step that runs: no step is cut in its middle."
+        "ctrl+n goes on, ctrl+b goes back, esc or ctrl+c leaves the wizard. During Apply esc stops after the "
+        "step that runs, and ctrl+c asks whether to: no step is cut in its middle."
     )
 
     def __init__(
@@ -395,10 +394,6 @@ class WizardScreen(Screen[None]):
             self.app.notify(f"Left “{self.title_text}”: {stays}.", timeout=3)
         self.dismiss()
 
-    def action_cancel(self) -> None:
-        """During a run: ask to stop between two steps. Elsewhere ctrl+c is what it is in all the program."""
-        self.stop_plan()
-
     def stop_plan(self, then: Callable[[], object] | None = None) -> None:
         """Ask the run to stop between two steps; ``then`` is called when it has."""
         self._when_stopped = then or self._when_stopped  # whoever asks again takes nothing back
@@ -577,8 +572,6 @@ class WizardScreen(Screen[None]):
             return self.stage in ("check", "plan") and self._choose is not None
         if action == "login":
             return self._app.login is not None
-        if action == "cancel":
-            return self._applying
         if action == "next":
             # A button's own action has no parameter; the key is offered only where it goes on.
             return not parameters or (parameters == (self._following,) and self._can_go_on())

@@ -386,6 +386,27 @@ async def test_leaving_before_apply_changes_nothing_and_says_so(axiom: EmbeddedA
     assert entries() == []
 
 
+@pytest.mark.parametrize("page", ["choose", "check", "plan", "result"])
+async def test_ctrl_c_leaves_the_wizard_and_not_the_program(axiom: EmbeddedAxiom, page: str) -> None:
+    pages = ("choose", "check", "plan", "result")
+    async with running(axiom.settings, SIZE) as screen:
+        await at_home(screen)
+        await screen.command("labels")
+        await stage(screen, "choose")
+        for name in pages[1 : pages.index(page) + 1]:
+            await screen.press("ctrl+n")
+            await stage(screen, name)
+        await screen.command("help")
+        await screen.sees("^c leave the wizard")
+        await screen.press("ctrl+c")  # the dialog first, as esc does
+        await stage(screen, page)
+        await screen.press("ctrl+c")
+        await screen.sees("VERDICT")
+        assert screen.app.return_code is None
+        await screen.press("ctrl+c")
+        assert screen.app.return_code == 0
+
+
 async def test_back_from_plan_and_check_keeps_the_choices(axiom: EmbeddedAxiom) -> None:
     async with running(axiom.settings, SIZE) as screen:
         await at_home(screen)
@@ -481,6 +502,7 @@ async def test_a_run_is_stopped_only_between_two_steps(axiom: EmbeddedAxiom, key
         await screen.press(key)
         if key != "escape":
             await screen.sees(RUNNING, "Stay", "Stop the plan after this step, then leave")
+            await screen.press(key)  # once more: it is asked already
             await screen.press("escape")
             await screen.sees_no(RUNNING, "Cancelling")
             await screen.press(key)
