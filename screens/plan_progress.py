@@ -88,10 +88,10 @@ def progress_content(plan: Plan, progress: Progress) -> Content:
         state = progress.states.get(index, StepState.PENDING)
         shown = Content.assemble(styled(STEPS[state]), "  ", line(step.title))
         if state is StepState.RUNNING:
-            elapsed, until = span(now() - progress.began[index]), progress.until[index]
-            shown = Content.assemble(
-                shown, (f"  {elapsed}, until {until.astimezone():%H:%M:%S}", "$text-muted")
-            )
+            elapsed = span(now() - progress.began[index])
+            # While it waits for something, that has the deadline which comes first.
+            until = "" if progress.waiting else f", until {progress.until[index].astimezone():%H:%M:%S}"
+            shown = Content.assemble(shown, (f"  {elapsed}{until}", "$text-muted"))
         elif index in progress.took:
             shown = Content.assemble(shown, (f"  {progress.took[index]:.1f} s", "$text-muted"))
         lines.append(shown)

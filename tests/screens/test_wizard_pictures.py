@@ -247,6 +247,7 @@ async def test_apply(size: tuple[int, int], snapshot: Snapshot) -> None:
         screen = WizardScreen("Load-balancer labels", proposal=proposal(of))
         await opened(pilot, screen)
         await told(pilot, screen, *beginnings(of))
+        assert text_of(pilot).count("until ") == 1  # one deadline: that of what is waited for
         snapshot(pilot, "wizard-apply")
         await pilot.press("q")
         await pilot.pause()
