@@ -108,7 +108,7 @@ class Tailscale:
 @dataclass(frozen=True, slots=True)
 class Ssh:
     """``key_files`` empty: the agent and the usual files. ``login_timeout`` is how long a person has to
-    log in when Tailscale SSH asks (check mode)."""
+    log in when Tailscale SSH asks (check mode). ``sudo_password`` None: a person is asked for it."""
 
     user: str = "technat"
     port: int = 22
@@ -116,6 +116,7 @@ class Ssh:
     known_hosts: Path = field(default_factory=lambda: Path("~/.ssh/known_hosts").expanduser())
     config_file: Path = field(default_factory=lambda: Path("~/.ssh/config").expanduser())
     sudo: Sudo = Sudo.PASSWORD
+    sudo_password: SecretReference | None = None
     connect_timeout: timedelta = timedelta(seconds=10)
     login_timeout: timedelta = timedelta(minutes=10)
     command_timeout: timedelta = timedelta(minutes=1)

@@ -205,9 +205,34 @@ def test_a_password_cannot_be_asked_without_a_terminal(run: Run, axiom: Embedded
     code, _, said = run("apply", "join", NEWCOMER, "--name", "WALL-A-10", "--yes")
     assert code == 2
     assert "asks for the password of technat, and none was given" in said
+    assert "name its source in the settings (ssh.sudo_password)" in said
     assert "WALL-A-10 can't join: sudo failed." in said
     assert "--override" not in said
     assert labels(axiom, "wall-a-10") is None
+
+
+def test_a_password_comes_from_where_the_settings_say(
+    run: Run, axiom: EmbeddedAxiom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "sudo-password"
+    secret.write_text(f"{PASSWORD}\n")
+    secret.chmod(0o600)
+    text = axiom.settings.read_text()
+    assert text.count("ssh:\n") == 1
+    axiom.settings.write_text(text.replace("ssh:\n", f"ssh:\n  sudo_password: file:{secret}\n"))
+    code, out, said = run("apply", "join", NEWCOMER, "--name", "WALL-A-10", "--yes")
+    assert code == 0, said
+    assert labels(axiom, "wall-a-10") is not None
+    assert PASSWORD not in out + said
+    state = Path(os.environ["AXIOM_TUI_STATE"])
+    kept = [file.read_text() for file in state.rglob("*") if file.is_file()]
+    assert kept
+    assert not any(PASSWORD in text for text in kept)
+    secret.write_text("another one")
+    code, _, said = run("plan", "join", NEWCOMER, "--name", "WALL-A-10")
+    assert code == 2
+    assert "refused the password of technat: it is wrong" in said
+    assert "ssh.sudo_password" in said
 
 
 def test_a_servers_password_cannot_be_asked_without_a_terminal(run: Run, axiom: EmbeddedAxiom) -> None:

@@ -48,9 +48,11 @@ def dns_records(settings: Settings) -> Infomaniak | None:
 
 def ssh_options(settings: Settings) -> SshOptions:
     """How hosts are logged in to."""
+    from axiom_tui.clients.secret_sources import read_secret
     from axiom_tui.clients.ssh_values import SshOptions
 
     asked = settings.ssh
+    reference = asked.sudo_password
     return SshOptions(
         config_file=asked.config_file,
         known_hosts=asked.known_hosts,
@@ -58,6 +60,7 @@ def ssh_options(settings: Settings) -> SshOptions:
         connect_timeout=asked.connect_timeout.total_seconds(),
         login_timeout=asked.login_timeout.total_seconds(),
         keepalive=asked.keepalive.total_seconds(),
+        sudo_password=None if reference is None else lambda: read_secret(str(reference)),
     )
 
 

@@ -164,7 +164,8 @@ class SshConnection:
     def check_sudo(self) -> None:
         """Find out how to become root, and have the password checked if sudo wants one.
 
-        Asks ``Interaction.sudo_password`` up to three times; the right one is kept for this connection.
+        Takes ``SshOptions.sudo_password``, then asks ``Interaction.sudo_password``: three tries in all; the
+        right one is kept for this connection.
         Raises AxiomError: UNAUTHENTICATED (wrong, or none given), FORBIDDEN (not in sudoers, requiretty),
         ABSENT (no sudo).
         """
@@ -249,8 +250,13 @@ class SshConnection:
         from axiom_tui.clients.ssh_sudo import checking, no_password, not_verified, wrong_password
 
         given: Secret | None = None
+        stored = self._options.sudo_password
         for number in range(_SUDO_TRIES):
-            secret = self._interaction.sudo_password(self.user, self._name, number > 0)
+            secret: Secret | None
+            if stored is not None and number == 0:
+                self._interaction.secret_used(secret := stored())
+            else:
+                secret = self._interaction.sudo_password(self.user, self._name, number > 0)
             if secret is None or secret == given:
                 break
             given = secret

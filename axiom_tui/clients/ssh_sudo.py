@@ -103,7 +103,7 @@ def wrong_password(user: str, host: str) -> AxiomError:
     return fail(
         ProblemKind.UNAUTHENTICATED,
         f"sudo on {host} refused the password of {user}: it is wrong.",
-        "Give the right one, or renew it in the secret store.",
+        "Give the right one, or correct it where the settings say that it is (ssh.sudo_password).",
     )
 
 
@@ -111,7 +111,7 @@ def no_password(user: str, host: str) -> AxiomError:
     return fail(
         ProblemKind.UNAUTHENTICATED,
         f"sudo on {host} asks for the password of {user}, and none was given.",
-        "Give it at the prompt, or name its source in the settings.",
+        "Run this at a terminal and give it there, or name its source in the settings (ssh.sudo_password).",
     )
 
 

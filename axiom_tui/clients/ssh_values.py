@@ -39,7 +39,8 @@ class SshOptions:
     ``key_files`` empty: what ~/.ssh/config names, else the usual files beside it. ``known_hosts`` counts
     where ~/.ssh/config names no UserKnownHostsFile; ``system_known_hosts`` is only read. ``login_timeout``
     is how long a person has to log in when Tailscale SSH asks (the server holds the login for 30 minutes).
-    A host that says nothing for ``keepalive`` x 3 seconds is taken as lost.
+    A host that says nothing for ``keepalive`` x 3 seconds is taken as lost. ``sudo_password`` is tried where
+    sudo wants one, before a person is asked.
     """
 
     config_file: Path = field(default_factory=lambda: Path("~/.ssh/config").expanduser())
@@ -52,6 +53,7 @@ class SshOptions:
     login_timeout: float = 1800.0
     channel_timeout: float = 15.0
     keepalive: float = 5.0
+    sudo_password: Callable[[], Secret] | None = None
 
     @property
     def silence_limit(self) -> float:
@@ -111,6 +113,9 @@ class Interaction:
     def sudo_password(self, user: str, host: str, again: bool) -> Secret | None:
         """The password that sudo asks for; ``again``: the one before was wrong. None gives up."""
         return None
+
+    def secret_used(self, secret: Secret) -> None:
+        """A secret is sent that nobody was asked for: the settings say where it is."""
 
 
 class Stream(StrEnum):

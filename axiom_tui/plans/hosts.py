@@ -159,6 +159,10 @@ class Listening(Interaction):
     def sudo_password(self, user: str, host: str, again: bool) -> Secret | None:
         return self._keep(self._inner.sudo_password(user, host, again))
 
+    def secret_used(self, secret: Secret) -> None:
+        self._keep(secret)
+        self._inner.secret_used(secret)
+
     def _keep(self, secret: Secret | None) -> Secret | None:
         if secret is not None and secret not in self._given:
             self._given.append(secret)
