@@ -186,7 +186,10 @@ def test_apply_and_undo_without_a_terminal(run: Run, axiom: EmbeddedAxiom) -> No
     code, out, said = run("apply", "join", NEWCOMER, "--name", "WALL-A-10", "--yes")
     assert code == 0, said
     assert len(axiom.hosts.secrets.tokens()) == tokens
-    code, out, _ = run("undo", entry["id"], "--yes")
+    code, _, said = run("undo", entry["id"], "--yes")
+    assert code == 2
+    assert "--confirm WALL-A-10" in said
+    code, out, _ = run("undo", entry["id"], "--confirm", "WALL-A-10")
     assert code == 0, out
     assert labels(axiom, "wall-a-10") is None
     assert axiom.hosts[NEWCOMER].files.find("/usr/local/bin/k3s") is None

@@ -190,7 +190,12 @@ def test_apply_then_undo(run: Run, axiom: EmbeddedAxiom) -> None:
     code, out, _ = run("journal", entry["id"])
     assert code == 0
     assert all(line.startswith(("#", "kubectl ")) for line in out.splitlines() if line)
-    code, out, said = run("undo", entry["id"], "--yes")
+    # It opens an internal Service to the internet again: that wants the cluster's name typed.
+    code, _, said = run("undo", entry["id"], "--yes")
+    assert code == 2
+    assert "Give it: --confirm axiom-demo" in said
+    assert pools(axiom) != before
+    code, out, said = run("undo", entry["id"], "--confirm", "axiom-demo")
     assert (code, said) == (0, "")
     assert pools(axiom) == before
     # What it does to the Services is said before its first step.
@@ -212,11 +217,34 @@ def test_an_undo_that_stops_says_what_to_do(run: Run, axiom: EmbeddedAxiom) -> N
         live["metadata"]["labels"][POOL_LABEL] = "theirs"
 
     axiom.store.mutate("nodes", "wall-a-3", theirs)
-    code, out, said = run("undo", entry["id"], "--yes")
+    code, out, said = run("undo", entry["id"], "--confirm", "axiom-demo")
     assert code == 1
     assert "Changed: Undo: Put WALL-A-4" in out
     assert "To have the earlier labels back, type: kubectl " in said
     assert out.endswith(f"\nTo take back the rest: axiom-tui undo {entry['id']}\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "word"), [(("wall-a-1",), "WALL-A-1"), (("wall-a-1", "wall-a-3", "wall-a-8"), "axiom-demo")]
+)
+def test_a_dangerous_plan_wants_a_name_typed(
+    run: Run, axiom: EmbeddedAxiom, names: tuple[str, ...], word: str
+) -> None:
+    """An internal Service becomes public: --yes alone is not enough, nor is another word."""
+    before = pools(axiom)
+    command = ("apply", "labels", *names, "--pool", "internal")
+    code, out, said = run(*command, "--yes")
+    assert code == 2
+    assert "error: kube-system/cilium-ingress, an internal Service, becomes reachable" in out
+    assert f'To apply it, type "{word}".' in out
+    assert f"Give it: --confirm {word}" in said
+    code, _, said = run(*command, "--yes", "--confirm", "yes")
+    assert code == 2
+    assert f'"{word}" was not typed' in said
+    assert pools(axiom) == before
+    code, _, said = run(*command, "--confirm", word)
+    assert (code, said) == (0, "")
+    assert {pools(axiom)[name] for name in names} == {("true", "internal")}
 
 
 def test_without_a_terminal_yes_is_wanted(run: Run, axiom: EmbeddedAxiom) -> None:
@@ -416,7 +444,7 @@ def test_kubectl_sees_exactly_the_planned_labels(run: Run, axiom: EmbeddedAxiom,
     for name, (enable, pool) in MENDED.items():
         wanted[name] |= {ENABLE_LABEL: enable, POOL_LABEL: pool}
     assert labels() == wanted
-    run("undo", only_entry(run)["id"], "--yes")
+    run("undo", only_entry(run)["id"], "--confirm", "axiom-demo")
     assert labels() == before
 
 

@@ -13,6 +13,7 @@ from axiom_tui.model.node import Node
 from axiom_tui.model.pools import found_labels, labels_for
 from axiom_tui.model.problem import Problem
 from axiom_tui.plans.access import Access
+from axiom_tui.plans.danger import word_for
 from axiom_tui.plans.entry import Entry
 from axiom_tui.plans.join_choice import JoinSpec
 from axiom_tui.plans.join_cluster_steps import LabelTheNode, NodeAppears
@@ -48,7 +49,11 @@ def with_effect(plan: Plan, original: Entry, access: Access) -> Plan:
     settle = SettleServiceLb(client, access.cluster.context, effect.touched)
     known = (_removing(step, _uid(original), is_left=bool(left)) for step in plan.steps)
     steps = tuple(_settling(step, settle) for step in known)
-    return replace(plan, steps=steps, effect=(*said, *effect.lines(), *plan.effect))
+    whole = (*said, *effect.lines(), *plan.effect)
+    # What is dangerous by itself has its word already.
+    shown = [access.rules.naming.display(name) for name in changes]
+    typed_word = plan.typed_word or word_for(whole, access.cluster, shown)
+    return replace(plan, steps=steps, effect=whole, typed_word=typed_word)
 
 
 def _acts(step: Step) -> Step:

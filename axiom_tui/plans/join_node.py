@@ -8,6 +8,7 @@ from axiom_tui.model.naming import Role
 from axiom_tui.model.problem import ProblemKind, fail
 from axiom_tui.plans import join_tailnet_steps as tailnet
 from axiom_tui.plans.access import Access
+from axiom_tui.plans.danger import is_dangerous
 from axiom_tui.plans.hosts import Hosts
 from axiom_tui.plans.join_choice import By, JoinSpec, TokenFrom
 from axiom_tui.plans.join_cluster_steps import (
@@ -72,9 +73,10 @@ def join_plan(spec: JoinSpec, access: Access) -> Plan:
         effect=spec.effect,
         rights=(*RIGHTS, *settle.rights),
         # A server changes who decides about the cluster's data.
-        typed_word=spec.name if spec.role is Role.SERVER else "",
+        typed_word=spec.name if spec.role is Role.SERVER or is_dangerous(spec.effect) else "",
         choices=spec.choices(),
         already=spec.already,
+        undo_word=spec.name,
     )
 
 
@@ -102,6 +104,7 @@ def first_server_plan(spec: JoinSpec, access: Access) -> Plan:
         typed_word=spec.name,
         choices=spec.choices(),
         already=spec.already,
+        undo_word=spec.name,
     )
 
 

@@ -17,6 +17,7 @@ from axiom_tui.model.problem import AxiomError, Problem, ProblemKind, fail
 from axiom_tui.model.rules import Rules
 from axiom_tui.plans import label_persist
 from axiom_tui.plans.access import Access, NodeClient
+from axiom_tui.plans.danger import word_for
 from axiom_tui.plans.label_files import CONFIG_FILE, KEYS
 from axiom_tui.plans.label_persist import NodeHost, Persistence, PersistLabels, persist_steps
 from axiom_tui.plans.step import Json, Plan, Right, Run, Step
@@ -241,8 +242,8 @@ def label_plan(
     ``effect`` is the preview for the Services; ``final`` are steps after the last label, such as the proof
     that servicelb followed; with ``is_behind`` they are due even if all labels are as wanted. ``persist`` has
     the labels written into K3s' configuration on the nodes besides, last of all: a host that cannot be
-    reached holds nothing else up. Raises INVALID for a pool that cannot be a label's value, MISSING for a
-    node that is not among ``nodes``.
+    reached holds nothing else up. An error in the effect wants a word typed. Raises INVALID for a pool that
+    cannot be a label's value, MISSING for a node that is not among ``nodes``.
     """
     naming = naming or NamingScheme()
     by_name = {node.name: node for node in nodes}
@@ -282,7 +283,9 @@ def label_plan(
         notes.insert(0, PERSISTED)
     settling = tuple(final) if steps or is_behind else ()
     plan = _plan(cluster, naming, steps, tuple(already), tuple(notes), settling, last, chosen)
-    return replace(plan, effect=(*effect, *notes))
+    shown = [naming.display(step.node) for step in steps]
+    typed_word = word_for(effect, cluster, shown) if plan.has_work else ""
+    return replace(plan, effect=(*effect, *notes), typed_word=typed_word)
 
 
 def pools_by_policy(nodes: Iterable[Node], rules: Rules) -> dict[str, str]:

@@ -257,8 +257,8 @@ class Plan:
 
     ``choices`` is JSON-able and all that `registry.rebuild` needs to make the same plan again in a new
     process. ``already`` names what was found to be so at planning time and needs no step. ``typed_word`` is
-    what the admin must type to begin a dangerous plan. ``outcome`` is the effect without what goes on in the
-    cluster besides: by it two plans are compared; None: by ``effect``.
+    what the admin must type to begin a dangerous plan, ``undo_word`` what to begin its undo. ``outcome`` is
+    the effect without what goes on in the cluster besides: by it two plans are compared; None: by ``effect``.
     """
 
     kind: str
@@ -271,6 +271,7 @@ class Plan:
     choices: Mapping[str, Json] = field(default_factory=dict)
     already: tuple[str, ...] = ()
     outcome: tuple[str, ...] | None = None
+    undo_word: str = ""
 
     def __post_init__(self) -> None:
         keys = [step.key for step in self.steps]

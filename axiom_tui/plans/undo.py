@@ -72,6 +72,7 @@ def undo_plan(original: Plan, entry: Entry) -> Plan:
         steps=tuple(steps),
         effect=tuple(final),
         rights=(*original.rights, *(right for step in original.steps for right in step.undo_rights)),
+        typed_word=original.undo_word,
         choices={OF: entry.plan_id},
     )
 

@@ -114,6 +114,34 @@ def test_the_undo_of_the_first_label_says_what_it_touches(world: Embedded) -> No
     assert len(settle.commands) == len(touched)
 
 
+def test_what_became_dangerous_since_is_another_plan(world: Embedded) -> None:
+    """The word to be typed is decided from the fresh effect, before the run and when it is resumed."""
+    proposal = propose_labels(world.means, ["wall-a-2"], "")
+    assert proposal.plan.typed_word == ""
+    for name in ("wall-a-3", "wall-a-5", "wall-a-9"):
+        label(world, name, None, None)
+    world.axiom.servicelb.settle()
+    result = world.run(proposal)
+    assert result.outcome is Outcome.CHANGED
+    assert any(line.startswith('the word to be typed: "" is now "WALL-A-2"') for line in world.said)
+
+
+def test_a_resume_wants_the_word_that_fits_its_effect(world: Embedded) -> None:
+    assert propose_labels(world.means).plan.typed_word == ""
+    plan_id = cut_after(world, 1)
+    assert resume(world.means, plan_id).plan.typed_word == ""
+    undone = undo(world.means, plan_id).plan
+    # WALL-A-3 alone was changed by then, and goes back to the internal pool with its public address.
+    assert undone.typed_word == "WALL-A-3"
+
+
+def test_the_undo_of_a_join_wants_the_name_of_the_node(world: Embedded) -> None:
+    proposal = world.propose()
+    assert proposal.plan.typed_word == ""
+    joined = world.run(proposal)
+    assert undo(world.means, joined.plan_id).plan.typed_word == "WALL-A-10"
+
+
 def test_a_world_that_changed_since_is_shown_and_nothing_runs(world: Embedded) -> None:
     plan_id = applied(world, "wall-a-3")
     proposal = undo(world.means, plan_id)
@@ -166,7 +194,7 @@ def test_a_node_that_is_gone_is_nothing_to_take_back(world: Embedded) -> None:
         if isinstance(event, Output):
             world.said.append(event.line)
 
-    result = proposal.run(tell)
+    result = proposal.run(tell, typed="axiom-demo")
     assert result.outcome is Outcome.DONE, result.problem
     assert sorted(said(proposal.plan)) == sorted(foreseen(between, served(world)))
     states = {step.key: step.state for step in result.steps}
@@ -185,7 +213,7 @@ def test_an_undo_that_was_cut_says_what_is_left(world: Embedded) -> None:
         if isinstance(event, StepFinished):
             cancel.cancel()
 
-    result = proposal.run(tell, cancel)
+    result = proposal.run(tell, cancel, typed=proposal.plan.typed_word)
     assert result.outcome is Outcome.CANCELLED
     world.axiom.servicelb.settle()
     between = served(world)

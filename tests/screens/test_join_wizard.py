@@ -808,6 +808,9 @@ async def test_an_agent_that_never_gets_ready(axiom: EmbeddedAxiom) -> None:
         assert "k3s-agent-uninstall.sh" in plan
         assert plan.index("delete node wall-a-10") > 0
         await screen.press("ctrl+n")
+        await screen.sees('Type "WALL-A-10" to apply this plan.')
+        await screen.type("WALL-A-10")
+        await screen.press("ctrl+n")
         await give_if_asked(screen, "result")
         await stage(screen, "result")
         assert "✓ Done." in said_on(screen, "result-text")

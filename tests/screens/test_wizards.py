@@ -110,8 +110,13 @@ async def to_plan(screen: Screen) -> None:
 
 
 async def apply(screen: Screen) -> None:
-    """From Plan to Result."""
+    """From Plan to Result; a dangerous plan gets the word that it wants."""
     await stage(screen, "plan")
+    page = screen.app.screen
+    assert isinstance(page, WizardScreen)
+    if page.plan is not None and page.plan.typed_word:
+        await screen.until(lambda: isinstance(screen.app.focused, Input), "for the field of the word")
+        await screen.type(page.plan.typed_word)
     await screen.press("ctrl+n")
     await stage(screen, "result")
 
