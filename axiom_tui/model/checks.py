@@ -8,7 +8,8 @@ from enum import StrEnum
 
 
 class CheckState(StrEnum):
-    """PASS: fine. WARN: worth knowing. FAIL: the plan must not go on, unless overridden by name."""
+    """PASS: fine. WARN: worth knowing. FAIL: the plan must not go on, unless it is overridden by name or
+    agreed to by a typed word."""
 
     PASS = "pass"
     WARN = "warn"
@@ -17,13 +18,15 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``rule`` is the name by which a fail is overridden, on screen and on the command line."""
+    """``rule`` is the name by which a fail is overridden, on screen and on the command line. ``typed_word``
+    is what its plan wants typed for it: the fail then needs no override, since nobody can miss it."""
 
     rule: str
     state: CheckState
     sentence: str
     remedy: str = ""
     overridable: bool = True
+    typed_word: str = ""
 
 
 def standing_fails(checks: Sequence[Check], overridden: Sequence[str]) -> tuple[Check, ...]:
@@ -31,5 +34,7 @@ def standing_fails(checks: Sequence[Check], overridden: Sequence[str]) -> tuple[
     return tuple(
         check
         for check in checks
-        if check.state is CheckState.FAIL and not (check.overridable and check.rule in overridden)
+        if check.state is CheckState.FAIL
+        and not check.typed_word
+        and not (check.overridable and check.rule in overridden)
     )

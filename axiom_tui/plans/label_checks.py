@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.model.exposure import severity_of
+from axiom_tui.model.finding import Severity
 from axiom_tui.model.problem import AxiomError
 from axiom_tui.plans.proposal import FoundingMeans, Means, Proposal
 from axiom_tui.plans.step import Right
@@ -16,13 +18,13 @@ def common_checks(means: Means | FoundingMeans, rights: Iterable[Right]) -> tupl
 
 
 def label_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
-    """The checks of the label plan; consequences for Services are warnings, since the admin decides."""
+    """The checks of the label plan. What its effect says is as bad here as there: an error is a fail, which
+    the admin decides on by typing the word that the plan wants."""
+    plan = proposal.plan
     effects = [
-        Check(
-            "effect", CheckState.WARN, line.partition(": ")[2], "See the effect on each Service in the plan."
-        )
-        for line in proposal.plan.effect
-        if line.startswith(("error:", "warning:", "critical:"))
+        _consequence(line, severity, plan.typed_word)
+        for line in plan.effect
+        if (severity := severity_of(line)) is not None and severity > Severity.INFO
     ]
     if not effects:
         effects = [
@@ -32,7 +34,21 @@ def label_checks(means: Means, proposal: Proposal) -> tuple[Check, ...]:
                 "No Service loses all its nodes, its address, or its place inside the tailnet.",
             )
         ]
-    return (*common_checks(means, proposal.plan.rights), *effects)
+    return (*common_checks(means, plan.rights), *effects)
+
+
+def _consequence(line: str, severity: Severity, typed_word: str) -> Check:
+    sentence = line.partition(": ")[2]
+    # A plan without work wants no word, whatever is said of how it stands.
+    if severity is Severity.WARNING or not typed_word:
+        return Check("effect", CheckState.WARN, sentence, "See the effect on each Service in the plan.")
+    return Check(
+        "effect",
+        CheckState.FAIL,
+        sentence,
+        f'See the effect on each Service in the plan, which wants "{typed_word}" typed for it.',
+        typed_word=typed_word,
+    )
 
 
 def _read_only(means: Means | FoundingMeans) -> Check:

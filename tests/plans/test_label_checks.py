@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from axiom_tui.model.checks import Check, CheckState
+from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.plans.label_checks import common_checks, label_checks
 from axiom_tui.plans.proposal import Means, propose_labels
 from axiom_tui.plans.step import Right
@@ -35,9 +35,19 @@ def test_all_is_well(world: Embedded) -> None:
     assert {check.state for checks in found.values() for check in checks} == {CheckState.PASS}
 
 
-def test_consequences_are_warnings_each_by_itself(world: Embedded) -> None:
-    found = checked(world.means, "wall-a-1", "wall-a-3", "wall-a-8", pool="internal")["effect"]
-    assert {check.state for check in found} == {CheckState.WARN}
+def test_consequences_are_said_each_by_itself_and_as_bad_as_in_the_plan(world: Embedded) -> None:
+    names = ("wall-a-1", "wall-a-3", "wall-a-8")
+    found = checked(world.means, *names, pool="internal")["effect"]
+    words = {CheckState.FAIL: "error", CheckState.WARN: "warning"}
+    effect = propose_labels(world.means, names, "internal").plan.effect
+    assert {f"{words[check.state]}: {check.sentence}" for check in found} == {
+        line for line in effect if line.startswith(("error:", "warning:"))
+    }
+    # What is an error wants the word of the plan, and nothing besides.
+    worst = found[0]
+    assert (worst.state, worst.typed_word) == (CheckState.FAIL, "axiom-demo")
+    assert 'wants "axiom-demo" typed' in worst.remedy
+    assert standing_fails(found, ()) == ()
     sentences = [check.sentence for check in found]
     assert sentences[0].startswith("kube-system/cilium-ingress, an internal Service, becomes reachable on a ")
     assert "minecraft/flasche loses its last published address." in sentences
