@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from axiom_tui.clients.kubernetes import NODES
-from axiom_tui.model.checks import Check, standing_fails
+from axiom_tui.model.checks import Check, CheckState, standing_fails
 from axiom_tui.model.host import HostFacts
 from axiom_tui.model.preflight import preflight
 from axiom_tui.model.problem import ProblemKind, fail
@@ -20,7 +20,14 @@ from axiom_tui.plans.step import Plan
 
 
 def facts_of(means: Means, choice: JoinChoice) -> HostFacts:
-    """Log in to the host and collect its facts. Blocks; raises AxiomError when there is no login."""
+    """Log in to the host and collect its facts. Blocks; raises AxiomError when there is no login.
+
+    Where nothing may be changed nobody has to log in or give a password to be told so: READ_ONLY, FORBIDDEN.
+    """
+    for check in _own_checks(means, choice):
+        if check.state is CheckState.FAIL:
+            kind = ProblemKind.READ_ONLY if check.rule == "read-only" else ProblemKind.FORBIDDEN
+            raise fail(kind, f"{check.sentence} Nobody logged in to {choice.host}.", check.remedy)
     settings = means.settings
     client = None if choice.first_server else means.client
     nodes = client.list(NODES).items if client is not None else ()
@@ -37,11 +44,14 @@ def facts_of(means: Means, choice: JoinChoice) -> HostFacts:
 
 def checks(means: Means, choice: JoinChoice, facts: HostFacts) -> tuple[Check, ...]:
     """What every plan needs (mode, rights, lock), then every preflight rule that applies."""
-    if choice.first_server:
-        own = common_checks(founding(means), ())
-        return (*own, *preflight(facts, Look.at(means, choice, facts).context(facts)))
     look = Look.at(means, choice, facts)
-    return (*common_checks(means, (*RIGHTS, *SettleServiceLb.rights)), *preflight(facts, look.context(facts)))
+    return (*_own_checks(means, choice), *preflight(facts, look.context(facts)))
+
+
+def _own_checks(means: Means, choice: JoinChoice) -> tuple[Check, ...]:
+    if choice.first_server:
+        return common_checks(founding(means), ())
+    return common_checks(means, (*RIGHTS, *SettleServiceLb.rights))
 
 
 def propose_join(means: Means, choice: JoinChoice, facts: HostFacts) -> Proposal:

@@ -301,12 +301,15 @@ def test_a_join_whose_host_is_gone_is_taken_back_as_far_as_possible(world: Embed
     # It says that it is not all, what stays, and what to run there.
     assert undone.outcome is Outcome.FAILED
     assert undone.problem is not None
-    assert undone.problem.sentence.startswith("6 steps are not done: Undo: Start k3s-agent; ")
+    assert undone.problem.sentence.startswith(
+        "6 steps are not done: Drain WALL-A-10, delete the node and stop k3s-agent; "
+    )
+    start = "Drain WALL-A-10, delete the node and stop k3s-agent"
     left = {line.split(": WALL-A-10 is not reached")[0]: line for line in account(undone).left}
-    assert "k3s-agent is enabled there: it joins again when it runs" in left["Undo: Start k3s-agent"]
-    assert "Or run there: sudo systemctl disable --now k3s-agent" in left["Undo: Start k3s-agent"]
-    assert "sudo rm -f /etc/rancher/k3s/" in left[f"Undo: Write {CONFIG_PATH}"]
-    assert "k3s-agent-uninstall.sh" in left["Undo: Install K3s v1.33.4+k3s1 (agent)"]
+    assert "k3s-agent is enabled there: it joins again when it runs" in left[start]
+    assert "Or run there: sudo systemctl disable --now k3s-agent" in left[start]
+    assert "sudo rm -f /etc/rancher/k3s/" in left[f"Remove {CONFIG_PATH}"]
+    assert "k3s-agent-uninstall.sh" in left["Uninstall K3s from WALL-A-10"]
     assert f"hostnamectl set-hostname {NEWCOMER}" in "\n".join(left.values())
     journal = world.means.journal
     assert not journal.load(done.plan_id).undone
@@ -707,20 +710,34 @@ def test_a_secret_that_is_not_there_is_a_fail(world: Embedded, tmp_path: Path) -
     assert str(tmp_path / "none") in found["join-token"].sentence
 
 
-def test_a_viewer_can_see_the_plan_and_may_not_apply_it(world: Embedded) -> None:
+def _refused(world: Embedded) -> AxiomError:
+    """Why no facts are collected; nobody logged in for it, and nobody was asked for anything."""
+    with pytest.raises(AxiomError) as caught:
+        world.facts(world.choice())
+    assert world.answers.asked == []
+    assert f"Nobody logged in to {NEWCOMER}" in caught.value.problem.sentence
+    return caught.value
+
+
+def test_a_viewer_is_told_before_anybody_logs_in(world: Embedded) -> None:
+    facts = world.facts(world.choice())
+    world.answers.asked.clear()
     world.means = world.new_means(user="viewer")
-    choice = world.choice()
-    assert fails(world.judged(choice)) == {"rights"}
-    result = world.run(world.propose(choice))
-    assert result.outcome is Outcome.REFUSED
-    assert world.host().name == NEWCOMER
+    problem = _refused(world).problem
+    assert problem.kind is ProblemKind.FORBIDDEN
+    assert "You may not: " in problem.sentence
+    assert fails(world.judged(world.choice(), facts)) == {"rights"}
 
 
-def test_read_only_mode_changes_nothing(world: Embedded) -> None:
+def test_read_only_mode_is_told_before_anybody_logs_in(world: Embedded) -> None:
+    proposal = world.propose()
+    world.answers.asked.clear()
     world.means = world.new_means(replace(world.settings, read_only=True))
-    choice = world.choice()
-    assert fails(world.judged(choice)) == {"read-only"}
-    assert world.run(world.propose(choice)).outcome is Outcome.REFUSED
+    problem = _refused(world).problem
+    assert problem.kind is ProblemKind.READ_ONLY
+    assert "Start it without --read-only" in problem.remedy
+    result = world.run(replace(proposal, means=world.means))
+    assert result.outcome is Outcome.REFUSED
     assert world.host().name == NEWCOMER
 
 
