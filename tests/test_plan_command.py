@@ -219,7 +219,7 @@ def test_an_undo_that_stops_says_what_to_do(run: Run, axiom: EmbeddedAxiom) -> N
     axiom.store.mutate("nodes", "wall-a-3", theirs)
     code, out, said = run("undo", entry["id"], "--confirm", "axiom-demo")
     assert code == 1
-    assert "Changed: Undo: Put WALL-A-4" in out
+    assert "Changed: Take WALL-A-4 out of the load balancer again" in out
     assert "To have the earlier labels back, type: kubectl " in said
     assert out.endswith(f"\nTo take back the rest: axiom-tui undo {entry['id']}\n")
 

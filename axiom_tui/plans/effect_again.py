@@ -129,7 +129,8 @@ def _removing(step: Step, uid: str, *, is_left: bool) -> Step:
         return step
     undo = UndoStep(step.step, {**step.earlier, "uid": uid})
     if is_left:
-        undo.commands = step.step.undo_commands({**step.earlier, "node": "another"})
+        as_it_is = {**step.earlier, "node": "another"}
+        undo.title, undo.commands = step.step.undo_title(as_it_is), step.step.undo_commands(as_it_is)
     return undo
 
 

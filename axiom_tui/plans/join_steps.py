@@ -274,6 +274,13 @@ class WriteConfig(HostStep):
     def undo(self, run: Run) -> None:
         put_back(self, run, files.CONFIG_PATH, run.earlier["text"], 0o600)
 
+    def undo_title(self, earlier: Mapping[str, Json]) -> str:
+        return (
+            f"Put {files.CONFIG_PATH} back as it was"
+            if earlier.get("text")
+            else f"Remove {files.CONFIG_PATH}"
+        )
+
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
         if earlier.get("text"):
             return files.written(files.CONFIG_PATH, str(earlier["text"]))
@@ -349,6 +356,11 @@ class InstallK3s(HostStep):
     def undo(self, run: Run) -> None:
         for line in self._cleaning():
             self._do(run, line, line, loud=True)
+
+    def undo_title(self, earlier: Mapping[str, Json]) -> str:
+        if earlier.get("version"):
+            return f"Leave K3s on {self._spec.name}: it was there before"
+        return f"Uninstall K3s from {self._spec.name}"
 
     def undo_commands(self, earlier: Mapping[str, Json]) -> tuple[str, ...]:
         return () if earlier.get("version") else tuple(f"sudo {line}" for line in self._cleaning())

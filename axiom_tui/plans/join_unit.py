@@ -167,6 +167,12 @@ class StartK3s(UnitStep):
         removal = self._node.removal() if self._node is not None and made else ()
         return (*removal, f"sudo systemctl disable --now {self._spec.unit}")
 
+    def undo_title(self, earlier: Mapping[str, Json]) -> str:
+        unit, name = self._spec.unit, self._spec.name
+        if self._node is None or not earlier or earlier.get("node"):
+            return f"Stop {unit} on {name}"
+        return f"Drain {name}, delete the node and stop {unit}"
+
     def interrupt(self) -> None:
         super().interrupt()
         if self._node is not None:

@@ -184,6 +184,14 @@ class LabelStep(Step):
         labels = earlier_labels(earlier)
         return self._commands(labels) if labels is not None else ()
 
+    def undo_title(self, earlier: Mapping[str, Json]) -> str:
+        labels = earlier_labels(earlier) or self.premise.labels
+        if labels == labels_for(""):
+            return f"Take {self._shown} out of the load balancer again"
+        if labels[ENABLE_LABEL] == "true" and labels[POOL_LABEL]:
+            return f"Put {self._shown} back into the pool {labels[POOL_LABEL]}"
+        return f"Give {self._shown} its earlier labels back ({_words(labels)})"
+
     def _patch(self, labels: Labels, resource_version: str) -> Node:
         try:
             return self._client.patch_node_labels(

@@ -228,6 +228,10 @@ class Step(ABC):
         """What `undo` does, as a person would type it."""
         return ()
 
+    def undo_title(self, earlier: Mapping[str, Json]) -> str:
+        """What will be when it is undone: nobody sees a deletion behind "Undo: Start ..."."""
+        return f"Undo: {self.title}"
+
     def interrupt(self) -> None:
         """End a call that blocks in `run`, from another thread: at the deadline, and on cancel if allowed."""
         return

@@ -22,7 +22,7 @@ class UndoStep(Step):
         self.step = step
         self.earlier = earlier
         self.key = f"undo/{step.key}"
-        self.title = f"Undo: {step.title}"
+        self.title = step.undo_title(earlier)
         self.commands = step.undo_commands(earlier)
         self.deadline = step.deadline
         self.interruptible = step.interruptible

@@ -139,7 +139,30 @@ def test_the_undo_of_a_join_wants_the_name_of_the_node(world: Embedded) -> None:
     proposal = world.propose()
     assert proposal.plan.typed_word == ""
     joined = world.run(proposal)
-    assert undo(world.means, joined.plan_id).plan.typed_word == "WALL-A-10"
+    plan = undo(world.means, joined.plan_id).plan
+    assert plan.typed_word == "WALL-A-10"
+    # What is taken away is said as such.
+    titles = {step.key: step.title for step in plan.steps}
+    assert titles["undo/start"] == "Drain WALL-A-10, delete the node and stop k3s-agent"
+    assert titles["undo/install"] == "Uninstall K3s from WALL-A-10"
+    assert titles["undo/config"] == "Remove /etc/rancher/k3s/config.yaml.d/10-axiom.yaml"
+
+
+def test_a_join_that_is_dangerous_by_its_labels_wants_a_name_typed(world: Embedded) -> None:
+    assert world.propose().plan.typed_word == ""
+    unlabel_all(world)
+    plan = world.propose().plan
+    assert any(line.startswith("error: This is the first load-balancer label") for line in plan.effect)
+    assert plan.typed_word == "WALL-A-10"
+
+
+def test_an_undo_says_where_each_node_goes_back_to(world: Embedded) -> None:
+    label(world, "wall-a-9", None, "internal")
+    plan_id = applied(world, "wall-a-3", "wall-a-4", "wall-a-9")
+    titles = {step.key: step.title for step in undo(world.means, plan_id).plan.steps}
+    assert titles["undo/label/wall-a-3"] == "Put WALL-A-3 back into the pool internal"
+    assert titles["undo/label/wall-a-4"] == "Take WALL-A-4 out of the load balancer again"
+    assert titles["undo/label/wall-a-9"] == "Give WALL-A-9 its earlier labels back (lbpool=internal)"
 
 
 def test_a_world_that_changed_since_is_shown_and_nothing_runs(world: Embedded) -> None:
