@@ -11,7 +11,7 @@ from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.content import Content
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -200,6 +200,7 @@ class KeyBar(Widget):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+        self.app.screen_change_signal.subscribe(self, lambda _: self.refresh())
 
     def render(self) -> Content:
         app: AxiomApp = self.app  # type: ignore[assignment]
@@ -207,7 +208,10 @@ class KeyBar(Widget):
             Content.styled(f" {mark} ", "bold reverse $text-warning") for mark in app.marks()
         )
         room = (self.size.width or 80) - cell_len(marks.plain) - 1
-        shown = [active for active in keys_of(self.screen) if active.binding.show]
+        # Under a dialog no key works but the dialog's own.
+        is_covered = isinstance(app.screen, ModalScreen) and app.screen is not self.screen
+        keys_here = [] if is_covered else keys_of(self.screen)
+        shown = [active for active in keys_here if active.binding.show]
         # The way to all other keys is always there; of the rest as many as there is room for.
         always = Content("").join(
             self._item(active) for active in shown if active.binding.action in ALWAYS_SHOWN

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, ContentSwitcher, Input, RichLog, Static
 
 from axiom_tui.model.checks import Check, standing_fails
@@ -130,6 +130,7 @@ class WizardScreen(Screen[None]):
         self._is_replanned = False
         self._applying = False
         self._busy_since: datetime | None = None
+        self._asked_since: datetime | None = None  # a question lies on the page
         self._when_stopped: Callable[[], object] | None = None
         self._said = ""
         self.stage = "choose" if choose is not None else "plan"
@@ -184,6 +185,16 @@ class WizardScreen(Screen[None]):
         if self.app.is_running:
             self._app.look_at_journal()
 
+    def on_screen_suspend(self) -> None:
+        if self._asked_since is None and isinstance(self.app.screen, ModalScreen):
+            self._asked_since = now()
+
+    def on_screen_resume(self) -> None:
+        """What the admin took for an answer is no time of looking."""
+        if self._asked_since is not None and self._busy_since is not None:
+            self._busy_since += now() - self._asked_since
+        self._asked_since = None
+
     @property
     def is_running_plan(self) -> bool:
         """Whether a plan runs now: quitting must not cut it."""
@@ -220,7 +231,8 @@ class WizardScreen(Screen[None]):
                 self._choose.begin()
             case "check":
                 following = self.query_one("#next", Button)
-                wanted = "#override" if self._overridable else "#back" if following.disabled else "#next"
+                # Where there is no way on, enter does nothing: Back would be a surprise.
+                wanted = "#override" if self._overridable else "#check" if following.disabled else "#next"
                 self.query_one(wanted).focus()
             case "plan":
                 typed = self.plan is not None and bool(self.plan.typed_word)
@@ -243,8 +255,8 @@ class WizardScreen(Screen[None]):
         self.query_one("#wizard-title", Static).update(
             Content.assemble(
                 (f" {self.title_text} ", "bold"),
-                " on ",
-                (visible_lines(cluster) or "?", "bold $text-accent"),
+                " on " if cluster else "",
+                (visible_lines(cluster), "bold $text-accent"),
                 (f"   {marks}", "bold $text-warning"),
             )
         )
@@ -307,7 +319,8 @@ class WizardScreen(Screen[None]):
         if self._busy_since is None:
             return ""
         login = ", waits for your login (ctrl+l shows it)" if self._app.login is not None else ""
-        return f"looking for {span(now() - self._busy_since)} …{login}"
+        asked_for = now() - self._asked_since if self._asked_since is not None else timedelta()
+        return f"Looking … ({span(now() - self._busy_since - asked_for)}){login}"
 
     def _say(self, text: str, style: str = "$text-muted") -> None:
         self._said = text

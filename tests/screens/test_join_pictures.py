@@ -23,7 +23,7 @@ from screens.join import join_wizard
 from screens.prompts import HostKeyDialog, LoginDialog, SecretDialog
 from screens.wizard import Prepared, WizardScreen
 from tests.plans.joins import AGENT
-from tests.screens.conftest import SIZES, showing
+from tests.screens.conftest import SIZES, showing, text_of
 from tests.screens.fleets import CLUSTER, LIVE, NOW
 
 Snapshot = Callable[[Pilot[int], str], None]
@@ -115,6 +115,7 @@ async def test_password(size: tuple[int, int], again: bool, snapshot: Snapshot) 
         await asked(pilot, SecretDialog(title, note))
         await pilot.press(*"secret")
         await pilot.pause()
+        assert "esc leave" not in text_of(pilot)  # here esc is the dialog's
         snapshot(pilot, f"join-password{'-again' if again else ''}")
 
 
