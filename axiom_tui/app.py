@@ -256,7 +256,7 @@ class AxiomApp(App[int]):
                 self._without_cluster, self.settings = message.without, message.without.settings
             self._take(nothing_yet(self.fleet.cluster, message.problem))
             self.look_at_journal()
-        if message.session in (0, self._session_number):
+        elif not message.session:
             self.notify(str(message.problem), severity="error")
 
     def on_answered(self, message: Answered) -> None:

@@ -194,7 +194,7 @@ class ExposureScreen(TableScreen[ExposureRow]):
     def _empty_text(self, fleet: Fleet) -> str:
         source = fleet.source("services")
         if source is not None and source.problem is not None and source.state is SourceState.FAILED:
-            return f"{source.problem.sentence}\n{source.problem.remedy}"
+            return "They are not known, for the reason above. ctrl+r looks again."
         if source is None or source.state is SourceState.LOADING:
             return "Reading the Services …"
         return "The cluster has no Service of type LoadBalancer."

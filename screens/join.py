@@ -242,7 +242,9 @@ class JoinChoices(ChoosePage):
 
 def join_wizard(fleet: Fleet, naming: NamingScheme, subjects: Sequence[str]) -> WizardScreen:
     """The wizard, with the chosen device first."""
-    return WizardScreen("Join a node", JoinChoices(fleet, naming, subjects))
+    return WizardScreen(
+        "Join a node" if fleet.seen.nodes else "Found a cluster", JoinChoices(fleet, naming, subjects)
+    )
 
 
 def _is_reachable(row: Row) -> bool:

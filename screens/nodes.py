@@ -360,5 +360,5 @@ class NodesScreen(FleetScreen):
             where = f" of {fleet.cluster.name} at {fleet.cluster.server}" if fleet.cluster.server else ""
             return f"Reading the nodes{where} …"
         if source.problem is not None:
-            return f"{source.problem.sentence}\n{source.problem.remedy}"
+            return "The nodes are not known, for the reason above. ctrl+r looks again."
         return "The cluster has no nodes yet. Join the first with n."

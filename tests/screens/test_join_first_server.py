@@ -44,11 +44,15 @@ def said_on(page: WizardScreen, name: str) -> str:
 
 async def test_it_is_founded_where_there_is_no_cluster(axiom: EmbeddedAxiom) -> None:
     async with running(without_a_cluster(axiom), SMALL) as screen:
-        await screen.sees("There is no kubeconfig at")
+        await screen.sees("There is no kubeconfig at", "for the reason above")
+        assert screen.text.count("There is no kubeconfig at") == 1
+        assert not any(" error " in line for line in screen.app.messages)  # nor in passing
         await screen.press("l")  # labels need a cluster
         await screen.said("The nodes of the cluster are not known. There is no kubeconfig at")
         await screen.press("n")
         page = await stage(screen, "choose")
+        title = " ".join(screen.lines.splitlines()[0].split())
+        assert title == "Found a cluster"
         assert page.query_one("#join-role", Select).value == "first"
         assert page.query_one("#join-name", Input).value == "M-O-1"
         for name, text in (("join-other", HOST), ("join-version", "v1.33.4+k3s1")):
