@@ -52,18 +52,25 @@ COLUMNS: tuple[Column[Finding], ...] = (
 ROADS = (("mend", "mend"), ("node", "go to node"))
 
 
+#: The keys of the wizards.
+MENDERS = (("n", Wizard.JOIN, "join"), ("l", Wizard.LABELS, "labels"))
+
+
 class FindingsScreen(TableScreen[Finding]):
     """The table of findings, and the remedy of the selected one beneath it."""
 
     MODE = "findings"
     HELP = (
         "Every finding of the fleet, worst first. The remedy of the selected one stands below the table. "
-        "enter opens the wizard that mends it, filled in; where there is none, it goes to the node."
+        "enter opens the wizard that mends it, filled in; where there is none, it goes to the node. "
+        "n and l are the wizards' keys, where the remedy names them."
     )
     COLUMNS = COLUMNS
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding("enter", f"open('{road}')", what) for road, what in ROADS),
+        # The keys that remedies name; they are those of the Nodes screen.
+        *(Binding(key, f"mend('{wizard}')", what) for key, wizard, what in MENDERS),
     ]
 
     def key_of(self, row: Finding) -> str:
@@ -98,6 +105,10 @@ class FindingsScreen(TableScreen[Finding]):
             case "node" if finding is not None:
                 self.program.show_node(finding.subject)
 
+    def action_mend(self, wizard: str) -> None:
+        """As enter on a finding that this wizard mends."""
+        self.action_open()
+
     def _road(self) -> str:
         """Where enter leads from the selected finding, "" for nowhere: its remedy is all there is."""
         finding = self.selected
@@ -112,4 +123,6 @@ class FindingsScreen(TableScreen[Finding]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "mend":
+            return self.selected is not None and parameters == (self.selected.wizard.value,)
         return action != "open" or not parameters or parameters == (self._road(),)

@@ -72,12 +72,15 @@ class NodeDetailsScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "back", key_display="esc"),
-        Binding("l", "labels", "labels"),
+        Binding("n", "wizard('join')", "join"),
+        Binding("l", "wizard('labels')", "labels"),
     ]
 
     def compose(self) -> ComposeResult:
         yield NodeDetails()
-        yield Static("[b]esc[/b] back   [b]j k[/b] scroll   [b]l[/b] labels", classes="dialog-keys")
+        yield Static(
+            "[b]esc[/b] back   [b]j k[/b] scroll   [b]n[/b] join   [b]l[/b] labels", classes="dialog-keys"
+        )
 
     def on_mount(self) -> None:
         self.query_one(NodeDetails).focus()
@@ -89,7 +92,7 @@ class NodeDetailsScreen(Screen[None]):
     def action_close(self) -> None:
         self.dismiss()
 
-    def action_labels(self) -> None:
-        """The label wizard for this node, which is the selected one of the screen beneath."""
+    def action_wizard(self, name: str) -> None:
+        """A wizard for this node, which is the selected one of the screen beneath."""
         self.dismiss()
-        self.app.call_after_refresh(self.app.run_action, "app.wizard('labels')")
+        self.app.call_after_refresh(self.app.run_action, f"app.wizard('{name}')")

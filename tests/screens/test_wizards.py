@@ -285,6 +285,39 @@ async def test_from_one_finding(axiom: EmbeddedAxiom) -> None:
         await screen.sees("[ ] WALL-A-4", "[ ] WALL-A-3")
 
 
+@pytest.mark.parametrize(
+    ("words", "key", "mends", "other"),
+    [("tagged as a node", "n", "n join", "l labels"), ("no load-balancer", "l", "l labels", "n join")],
+)
+async def test_the_key_that_a_remedy_names_works_beside_it(
+    axiom: EmbeddedAxiom, words: str, key: str, mends: str, other: str
+) -> None:
+    async with running(axiom.settings, (80, 24)) as screen:
+        await at_home(screen)
+        await screen.press("5")
+        await screen.type(f"/{words}")
+        await screen.press("enter")
+        await screen.sees("⏎ mend", mends, f"({key})")
+        await screen.sees_no(other)
+        await screen.press("n" if key == "l" else "l")  # that of the other wizard does nothing
+        await screen.sees("SEVERITY")
+        await screen.press(key)
+        await stage(screen, "choose")
+        await screen.press("escape")
+        await screen.sees("SEVERITY")
+
+
+async def test_a_device_is_joined_from_its_details(axiom: EmbeddedAxiom) -> None:
+    async with running(axiom.settings, (80, 24)) as screen:
+        await at_home(screen)
+        await screen.type("/ubuntu-4gb")
+        await screen.press("enter", "enter")
+        await screen.sees("join wizard (n)", "n join")
+        await screen.press("n")
+        await stage(screen, "choose")
+        await screen.sees("Join a node", "ubuntu-4gb")
+
+
 async def test_a_finding_without_a_wizard_leads_to_its_node(axiom: EmbeddedAxiom) -> None:
     async with running(axiom.settings, SIZE) as screen:
         await at_home(screen)
@@ -782,7 +815,7 @@ async def test_from_the_details_of_a_node_on_a_narrow_terminal(axiom: EmbeddedAx
         await at_home(screen)
         await screen.type("/wall-a-4")
         await screen.press("enter", "enter")
-        await screen.sees("no load-balancer labels", "Apply the labels with the label wizard (l).")
+        await screen.sees("no load-balancer labels", "Apply the labels: l, or `axiom-tui apply labels WALL-A-")
         await screen.press("l")
         await stage(screen, "choose")
         await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
