@@ -6,7 +6,7 @@ A node serves a pool only if ``enablelb`` is ``true`` **and** ``lbpool`` names i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -53,6 +53,33 @@ class PoolPolicy:
     def wanted_labels(self, node: Node, role: Role) -> dict[str, str | None]:
         """What the two labels should be; None for "should not be there"."""
         return labels_for(self.wanted(node, role))
+
+
+def doubts(
+    chosen: Mapping[str, str], by_policy: Mapping[str, str], asked_for: Collection[str], policy: PoolPolicy
+) -> tuple[str, ...]:
+    """What speaks against pools that somebody chose by hand, in lines as those of an effect.
+
+    ``chosen`` and ``by_policy`` are pools by the nodes' names as shown, "" for none; ``asked_for`` are the
+    pools that Services ask for.
+    """
+    lines = []
+    others = [
+        f"{name} ({by_policy[name] or 'none'})"
+        for name, pool in chosen.items()
+        if by_policy.get(name, pool) != pool
+    ]
+    if others:
+        lines.append(
+            f"warning: The policy wants another pool for {', '.join(others)}, so it stays a finding; if it "
+            "is meant to last, say so in pools.overrides."
+        )
+    unknown = {pool for pool in chosen.values() if pool} - {*asked_for, *policy.pools}
+    lines += [
+        f"warning: No Service asks for the pool {pool}: nodes in it serve only Services that ask for no pool."
+        for pool in sorted(unknown)
+    ]
+    return tuple(lines)
 
 
 def labels_for(pool: str) -> dict[str, str | None]:

@@ -241,23 +241,25 @@ def label_plan(
     *,
     naming: NamingScheme | None = None,
     effect: tuple[str, ...] = (),
+    doubts: Sequence[str] = (),
     final: Sequence[Step] = (),
     is_behind: bool = False,
     persist: Persistence | None = None,
 ) -> Plan:
     """One step for each node of ``pools`` (name -> pool, "" for none) that is not so already.
 
-    ``effect`` is the preview for the Services; ``final`` are steps after the last label, such as the proof
-    that servicelb followed; with ``is_behind`` they are due even if all labels are as wanted. ``persist`` has
-    the labels written into K3s' configuration on the nodes besides, last of all: a host that cannot be
-    reached holds nothing else up. An error in the effect wants a word typed. Raises INVALID for a pool that
-    cannot be a label's value, MISSING for a node that is not among ``nodes``.
+    ``effect`` is the preview for the Services, ``doubts`` what speaks against the choice itself; ``final``
+    are steps after the last label, such as the proof that servicelb followed; with ``is_behind`` they are due
+    even if all labels are as wanted. ``persist`` has the labels written into K3s' configuration on the nodes
+    besides, last of all: a host that cannot be reached holds nothing else up. An error in the effect wants a
+    word typed. Raises INVALID for a pool that cannot be a label's value, MISSING for a node that is not among
+    ``nodes``.
     """
     naming = naming or NamingScheme()
     by_name = {node.name: node for node in nodes}
     steps: list[LabelStep] = []
     already: list[str] = []
-    notes: list[str] = []
+    notes = list(doubts)
     targets: dict[str, NodeHost] = {}
     for name in sorted(pools, key=natural_key):
         pool = pools[name]
@@ -353,7 +355,8 @@ def _plan(
 ) -> Plan:
     subject = "label no node: all are as wanted"
     if steps:
-        subject = f"label {_names(naming, [step.node for step in steps])}"
+        names = _names(naming, [step.node for step in steps])
+        subject = f"label {names}" if any(step.pool for step in steps) else f"take the labels off {names}"
     elif settling:
         subject = "have K3s' load balancer follow the labels"
     elif last:

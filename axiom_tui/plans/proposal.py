@@ -23,8 +23,8 @@ from axiom_tui.clients.tailscale_control import ControlApi
 from axiom_tui.config import Settings, state_directory
 from axiom_tui.model.exposure import effect_of
 from axiom_tui.model.fleet import Cluster
-from axiom_tui.model.naming import fold
-from axiom_tui.model.pools import labels_for
+from axiom_tui.model.naming import fold, natural_key
+from axiom_tui.model.pools import doubts, labels_for
 from axiom_tui.model.problem import AxiomError, Problem
 from axiom_tui.model.tailnet import TailnetDevice
 from axiom_tui.model.tailnet_merge import merge
@@ -339,6 +339,16 @@ def propose_labels(
         changes = {name: labels_for(pool) for name, pool in wanted.items()}
         effect = effect_of(seen, changes, rules.pools)
         settle = SettleServiceLb(client, client.cluster.context, effect.touched)
+        against: tuple[str, ...] = ()
+        if pool is not None:
+            shown = rules.naming.display
+            asked_for = {item.after.pool for item in effect.services}
+            against = doubts(
+                {shown(name): pool for name in sorted(wanted, key=natural_key)},
+                {shown(name): found for name, found in by_policy.items()},
+                asked_for,
+                rules.pools,
+            )
         return label_plan(
             client,
             client.cluster,
@@ -346,6 +356,7 @@ def propose_labels(
             wanted,
             naming=rules.naming,
             effect=effect.lines(),
+            doubts=against,
             final=(settle,),
             is_behind=bool(effect.touched),
             persist=_persistence(means) if persist else None,

@@ -14,6 +14,7 @@ from axiom_tui.model.pools import (
     POOL_LABEL,
     PoolPolicy,
     PoolPolicyName,
+    doubts,
     found_labels,
     found_pool,
     labels_for,
@@ -78,6 +79,17 @@ def test_every_address_of_the_range_is_one_of_the_tailnet(number: int) -> None:
     address = str(TAILNET_V4[number])
     assert is_tailnet_ip(address)
     assert not is_public_ip(address)
+
+
+def test_what_speaks_against_a_choice() -> None:
+    chosen = {"WALL-A-1": "games", "WALL-A-2": "games", "WALL-A-3": ""}
+    by_policy = {"WALL-A-1": "games", "WALL-A-2": "internal", "WALL-A-3": "external"}
+    policy, unknown = doubts(chosen, by_policy, ("internal",), PoolPolicy())
+    assert "another pool for WALL-A-2 (internal), WALL-A-3 (external), so" in policy
+    assert unknown.startswith("warning: No Service asks for the pool games: ")
+    assert doubts({"WALL-A-1": "games"}, by_policy, ("games",), PoolPolicy()) == ()
+    # Whose pool the policy knows is not called unknown, and labels taken off are no pool.
+    assert doubts({"A": "external", "B": ""}, {"A": "external", "B": ""}, (), PoolPolicy()) == ()
 
 
 def test_addresses() -> None:

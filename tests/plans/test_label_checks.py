@@ -58,6 +58,32 @@ def test_consequences_are_said_each_by_itself_and_as_bad_as_in_the_plan(world: E
     assert not any(check.sentence.startswith(("error", "warning")) for check in found)
 
 
+@pytest.mark.parametrize(
+    ("pool", "words"),
+    [
+        ("external", ["The policy wants another pool for WALL-A-4 (internal)"]),
+        (
+            "foo",
+            ["The policy wants another pool for WALL-A-4 (internal)", "No Service asks for the pool foo: "],
+        ),
+        ("internal", []),
+        (None, []),
+    ],
+)
+def test_a_pool_that_nobody_wants_is_worth_a_warning(
+    world: Embedded, pool: str | None, words: list[str]
+) -> None:
+    proposal = propose_labels(world.means, ["wall-a-4"], pool)
+    doubts = [line for line in proposal.plan.effect if line.startswith("warning: ")]
+    assert len(doubts) == len(words)
+    for line, begin in zip(doubts, words, strict=True):
+        assert line.startswith(f"warning: {begin}")
+    checks = [check for check in label_checks(world.means, proposal) if check.state is not CheckState.PASS]
+    assert [f"warning: {check.sentence}" for check in checks] == doubts
+    assert {check.state for check in checks} <= {CheckState.WARN}
+    assert proposal.plan.typed_word == ""
+
+
 def test_missing_rights_are_named_and_nobody_can_override_them(world: Embedded) -> None:
     viewer = world.new_means(user="viewer")
     (check,) = checked(viewer, "wall-a-4")["rights"]

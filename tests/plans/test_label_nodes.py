@@ -124,6 +124,16 @@ def test_every_node_gets_what_the_policy_says_and_nothing_else(cluster: Simulate
     assert lease.holder == ""
 
 
+def test_a_plan_that_takes_labels_off_is_titled_so(cluster: Simulated) -> None:
+    client = cluster.client()
+    assert planned(client, {"wall-a-1": ""}).subject == "take the labels off WALL-A-1"
+    many = dict.fromkeys(("wall-a-1", "wall-a-2", "wall-a-3", "wall-a-5"), "")
+    assert planned(client, many).subject == "take the labels off 4 nodes"
+    assert planned(client, {**many, "wall-a-4": "internal"}).subject == "label 5 nodes"
+    plan = planned(client, many)
+    assert rebuild(plan.choices, access(client)).subject == plan.subject
+
+
 def test_the_plan_in_words(cluster: Simulated) -> None:
     client = cluster.client()
     plan = planned(client)
