@@ -183,9 +183,10 @@ def show_journal(plan_id: str, output: str) -> int:
     now = datetime.now().astimezone()
     for entry in entries:
         began = clock(entry.last_began, now) if entry.last_began else "-"
+        left = f"  ({entry.left_to_you} left to you)" if entry.left_to_you else ""
         print(
-            f"{entry.plan_id}  {began:<13}  {_state(entry):<11}  {entry.done}/{len(entry.steps)}  "
-            f"{entry.cluster}  {entry.subject}"
+            f"{entry.plan_id}  {began:<13}  {_state(entry):<11}  {entry.progress}  "
+            f"{entry.cluster}  {entry.subject}{left}"
         )
     return DONE
 

@@ -181,6 +181,10 @@ def test_apply_and_undo_without_a_terminal(run: Run, axiom: EmbeddedAxiom) -> No
     assert labels(axiom, "wall-a-10") == ("true", "external")
     (entry,) = json.loads(run("journal", "-o", "json")[1])["items"]
     assert (entry["plan"], entry["state"]) == ("join-node", "done")
+    # What is left by hand does not look like a step that failed.
+    own = len(entry["steps"]) - 1
+    listed = run("journal")[1]
+    assert f"  {own}/{own}  axiom-demo  join WALL-A-10 as agent  (1 left to you)" in listed
     # Once more is no harm, and nothing to do.
     tokens = len(axiom.hosts.secrets.tokens())
     code, out, said = run("apply", "join", NEWCOMER, "--name", "WALL-A-10", "--yes")

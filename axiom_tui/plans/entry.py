@@ -95,6 +95,16 @@ class Entry:
         """How many steps are through, already so or done."""
         return sum(step.state in (StepState.DONE, StepState.ALREADY) for step in self.steps)
 
+    @property
+    def left_to_you(self) -> int:
+        """How many steps this program cannot do and leaves to the admin."""
+        return sum(bool(step.unavailable) for step in self.steps)
+
+    @property
+    def progress(self) -> str:
+        """``15/15``: of the steps that are this program's own, so that what is left by hand is no failure."""
+        return f"{self.done}/{len(self.steps) - self.left_to_you}"
+
     def step(self, key: str) -> StepEntry | None:
         return next((step for step in self.steps if step.key == key), None)
 
