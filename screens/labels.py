@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Select, Static
 
 from axiom_tui.model.checks import Check
 from axiom_tui.model.fleet import Fleet, Row
 from axiom_tui.model.labels import label_value_fault
+from axiom_tui.model.naming import Role
 from axiom_tui.model.rules import Rules
 from screens.choose_page import ChoosePage
 from screens.widgets.mark_list import MarkList
@@ -27,6 +29,35 @@ PERSIST = "persist"
 PERSIST_WORDS = (
     "also write them into K3s' configuration on the nodes (SSH), so that they survive a new registration"
 )
+
+
+class NodeList(MarkList):
+    """The nodes to label; its keys mark the groups that one means most often."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "mark_workers", "all workers"),
+        Binding("f", "mark_wrong", "only wrong ones"),
+    ]
+
+    def __init__(self, rows: Sequence[Row], chosen: Collection[str]) -> None:
+        width = max((len(row.name) for row in rows), default=0)
+        self._workers = [row.key for row in rows if row.role is not Role.SERVER]
+        self._wrong = [row.key for row in rows if not row.pool_is_right]
+        super().__init__(
+            [
+                (row.key, _line(row, width), row.key in chosen)
+                for row in sorted(rows, key=lambda row: row.key not in chosen)
+            ],
+            id="label-nodes",
+        )
+
+    def action_mark_workers(self) -> None:
+        """Mark all workers, or none of them: servers need no labels, and keep their marks."""
+        self.switch_all(self._workers)
+
+    def action_mark_wrong(self) -> None:
+        """Mark what is not as wanted, as at the start."""
+        self.mark(self._wrong)
 
 
 class LabelChoices(ChoosePage):
@@ -47,14 +78,7 @@ class LabelChoices(ChoosePage):
             ),
             classes="help-text",
         )
-        width = max((len(row.name) for row in self._rows), default=0)
-        yield MarkList(
-            [
-                (row.key, _line(row, width), row.key in self._chosen)
-                for row in sorted(self._rows, key=lambda row: row.key not in self._chosen)
-            ],
-            id="label-nodes",
-        )
+        yield NodeList(self._rows, self._chosen)
         yield Select(
             [
                 ("the pool that the policy says", POLICY),
@@ -88,7 +112,7 @@ class LabelChoices(ChoosePage):
 
     def fault(self) -> str:
         if not self._marked("#label-nodes"):
-            return "Mark at least one node: space marks, a marks all."
+            return "Mark at least one node: space marks one, a all workers, f all that are wrong."
         if self._pool == OTHER:
             name = self.query_one("#label-other", Input).value.strip()
             if not name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -17,14 +17,17 @@ from screens.widgets.cells import visible_text
 class MarkList(OptionList):
     """``items``: value, label, marked. ``space`` or a click marks; ``marked`` is in list order.
 
-    ``enter`` marks nothing: it says that the marks are as they should be (`Taken`).
+    ``enter`` marks nothing: it says that the marks are as they should be (`Taken`). The cursor stops at both
+    ends, as in every table.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "go on"),
         Binding("space", "mark", "mark"),
-        Binding("j", "cursor_down", show=False),
-        Binding("k", "cursor_up", show=False),
+        Binding("j", "cursor_down", "Down", show=False),
+        Binding("k", "cursor_up", "Up", show=False),
+        Binding("g", "first", "First", show=False),
+        Binding("G", "last", "Last", show=False),
         Binding("a", "mark_all", "all"),
     ]
 
@@ -49,10 +52,26 @@ class MarkList(OptionList):
         if self.highlighted is not None:
             self._switch(self.get_option_at_index(self.highlighted).id or "")
 
+    def action_cursor_down(self) -> None:
+        if self.highlighted is None or self.highlighted < self.option_count - 1:
+            super().action_cursor_down()
+
+    def action_cursor_up(self) -> None:
+        if self.highlighted != 0:
+            super().action_cursor_up()
+
     def action_mark_all(self) -> None:
         """Mark all; when all are marked, none."""
-        everything = set(self._labels)
-        self._marked = set() if self._marked == everything else everything
+        self.switch_all(self._labels)
+
+    def switch_all(self, values: Iterable[str]) -> None:
+        """Mark all of these; when all of them are marked, none of them. The other marks stay."""
+        these = set(values)
+        self.mark(self._marked - these if these <= self._marked else self._marked | these)
+
+    def mark(self, values: Iterable[str]) -> None:
+        """Mark these and no others."""
+        self._marked = set(values)
         for value in self._labels:
             self.replace_option_prompt(value, self._prompt(value))
 

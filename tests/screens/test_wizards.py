@@ -19,6 +19,7 @@ from textual.widgets import Button, Input
 from axiom_tui.clients.kubernetes import KubernetesOptions, connect
 from axiom_tui.config import Overrides, state_directory
 from axiom_tui.fleet import source as source_module
+from axiom_tui.model.naming import Role
 from axiom_tui.model.pools import ENABLE_LABEL, POOL_LABEL
 from axiom_tui.plans.identity import Identity
 from axiom_tui.plans.journal import Journal
@@ -26,6 +27,7 @@ from axiom_tui.plans.label_files import OWN_PATH
 from axiom_tui.plans.lock import LeaseLock
 from axiom_tui.simulator.axiom import EmbeddedAxiom
 from axiom_tui.simulator.hosts.host import Sudo
+from screens.labels import NodeList
 from screens.wizard import WizardScreen
 from tests.screens.live import DEADLINE, Screen, impatient, running
 
@@ -297,7 +299,7 @@ async def test_the_key_that_a_remedy_names_works_beside_it(
         await screen.press("5")
         await screen.type(f"/{words}")
         await screen.press("enter")
-        await screen.sees("⏎ mend", mends, f"({key})")
+        await screen.sees("⏎ mend", mends)
         await screen.sees_no(other)
         await screen.press("n" if key == "l" else "l")  # that of the other wizard does nothing
         await screen.sees("SEVERITY")
@@ -312,7 +314,7 @@ async def test_a_device_is_joined_from_its_details(axiom: EmbeddedAxiom) -> None
         await at_home(screen)
         await screen.type("/ubuntu-4gb")
         await screen.press("enter", "enter")
-        await screen.sees("join wizard (n)", "n join")
+        await screen.sees("n join")
         await screen.press("n")
         await stage(screen, "choose")
         await screen.sees("Join a node", "ubuntu-4gb")
@@ -398,9 +400,37 @@ async def test_no_node_at_all_is_asked_for_one(axiom: EmbeddedAxiom) -> None:
         await at_home(screen)
         await screen.press("l")
         await stage(screen, "choose")
-        await screen.press("a", "a", "ctrl+n")
-        await screen.sees("Mark at least one node: space marks, a marks all.")
+        await screen.press("f", "a", "a", "ctrl+n")
+        await screen.sees("Mark at least one node: space marks one, a all workers, f all that are wrong.")
         await stage(screen, "choose")
+
+
+async def test_keys_mark_all_workers_or_all_that_are_wrong(axiom: EmbeddedAxiom) -> None:
+    async with running(axiom.settings, (80, 24)) as screen:
+        await at_home(screen)
+        await screen.command("labels")
+        await stage(screen, "choose")
+        nodes = screen.app.screen.query_one(NodeList)
+        wrong = {name.lower() for name in WRONG}
+        workers = {row.key for row in screen.app.fleet.rows if row.node and row.role is not Role.SERVER}
+        assert set(nodes.marked) == wrong
+        await screen.sees("a all workers", "f only wrong ones", "? help")
+        # The cursor stops at both ends.
+        await screen.press("k", "up")
+        assert nodes.highlighted == 0
+        await screen.press("G", "j", "down")
+        assert nodes.highlighted == nodes.option_count - 1
+        await screen.press("space")  # the last one is a worker that was right, or a server
+        last = nodes.get_option_at_index(nodes.option_count - 1).id
+        assert set(nodes.marked) == wrong | {last}
+        await screen.press("g")
+        assert nodes.highlighted == 0
+        await screen.press("a")
+        assert set(nodes.marked) == workers | {last}
+        await screen.press("a")
+        assert set(nodes.marked) == {last} - workers
+        await screen.press("f")
+        assert set(nodes.marked) == wrong
 
 
 # -- what must not be possible -----------------------------------------------------------------------------
@@ -815,7 +845,9 @@ async def test_from_the_details_of_a_node_on_a_narrow_terminal(axiom: EmbeddedAx
         await at_home(screen)
         await screen.type("/wall-a-4")
         await screen.press("enter", "enter")
-        await screen.sees("no load-balancer labels", "Apply the labels: l, or `axiom-tui apply labels WALL-A-")
+        await screen.sees(
+            "no load-balancer labels", "Apply the labels: l, or `axiom-tui apply labels WALL-A-"
+        )
         await screen.press("l")
         await stage(screen, "choose")
         await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
