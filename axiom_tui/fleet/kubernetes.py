@@ -63,11 +63,10 @@ def kubernetes_sources(
 ) -> tuple[Source, ...]:
     """All sources of the cluster that ``options`` lead to; ``cluster`` is `cluster_of` the same options.
 
-    ``metrics_every`` is in seconds.
+    ``metrics_every`` is in seconds. The nodes come first: so they do among the troubles that are told.
     """
     connection = Connection(options, cluster)
     return (
-        ApiSource("api", sink, connection),
         WatchedSource("nodes", sink, connection, NODES, _nodes),
         WatchedSource("pods", sink, connection, PODS, _pods),
         WatchedSource("services", sink, connection, SERVICES, _services),
@@ -75,6 +74,7 @@ def kubernetes_sources(
         WatchedSource("priorityclasses", sink, connection, PRIORITY_CLASSES, _priority_classes),
         OptionalSource("ingresses", sink, connection, INGRESSES, _ingresses),
         OptionalSource("gateways", sink, connection, GATEWAYS, _gateways),
+        ApiSource("api", sink, connection),
         MetricsSource("metrics", sink, connection, metrics_every),
     )
 

@@ -310,11 +310,15 @@ def test_mended_credentials_are_read_without_a_restart(cluster: SimulatedCluster
         sink.wait_for("nodes", SourceState.LIVE)
 
 
+def test_the_nodes_come_first_so_that_their_trouble_does(cluster: SimulatedCluster) -> None:
+    assert all_sources(Sink(), cluster.options())[0].name == "nodes"
+
+
 def test_a_kubeconfig_that_becomes_another_cluster_is_refused(cluster: SimulatedCluster) -> None:
     options = cluster.options("badtoken")
     source_cluster = cluster_of(options)
     sink = Sink()
-    with running(kubernetes_sources(sink, options, source_cluster)[1:2]):
+    with running(kubernetes_sources(sink, options, source_cluster)[:1]):
         sink.wait_for("nodes", SourceState.FAILED, "does not accept the credentials")
         config = yaml.safe_load(options.kubeconfig[0].read_text())
         config["clusters"][0]["cluster"]["server"] = "https://other.example:6443"
