@@ -292,7 +292,7 @@ def _pool(subject: Subject, context: Context) -> Iterator[Finding]:
         Severity.WARNING,
         subject.key,
         f"{subject.name}: {short}.",
-        "Apply the labels with the label wizard (l).",
+        f"Apply the labels: l, or `axiom-tui apply labels {subject.name}`.",
         short,
         wizard=Wizard.LABELS,
     )

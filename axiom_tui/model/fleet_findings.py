@@ -39,7 +39,7 @@ def _pools_empty(rows: Sequence[Row], seen: Observation, rules: Rules) -> Iterat
             f"pool/{pool}",
             f"The load-balancer pool {pool} is empty: {why}"
             + (f"; nothing serves {waiting}." if waiting else "; no Service asks for it yet."),
-            "Put a node into it with the label wizard (l).",
+            f"Put a node into it: l, or `axiom-tui apply labels NODE --pool {pool}`.",
             f"pool {pool} is empty",
             wizard=Wizard.LABELS,
         )
