@@ -114,7 +114,7 @@ def test_the_other_faults_are_there_once_each(world: World) -> None:
     assert not_ready == ["wall-a-7"]
     offline = tailnet.get("wall-a-7")
     assert not offline.online
-    assert offline.last_seen == NOW - timedelta(hours=3)
+    assert offline.last_seen == NOW - timedelta(hours=3, minutes=10)
     assert condition(world, "wall-a-7", "Ready")["status"] == "Unknown"
     versions = {item.node_name: item.k3s_version for item in world.machines()}
     assert [name for name, version in versions.items() if version != cast.K3S_VERSION] == ["wall-a-4"]
