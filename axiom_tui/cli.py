@@ -328,8 +328,10 @@ def _plan_labels_arguments(to: argparse.ArgumentParser) -> None:
 
 
 def _consent_arguments(to: argparse.ArgumentParser) -> None:
-    to.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    to.add_argument("--confirm", default="", metavar="WORD", help="the word that a dangerous plan wants")
+    to.add_argument("-y", "--yes", action="store_true", help="do not ask, unless it is dangerous")
+    to.add_argument(
+        "--confirm", default="", metavar="WORD", help="the name that a dangerous plan wants typed"
+    )
     to.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for another admin's plan"
     )
