@@ -267,12 +267,14 @@ def _pools_emptied(before: Sequence[Node], after: Sequence[Node], policy: PoolPo
             continue
         workers = [node for node in after if not node.is_server]
         if pool == policy.internal and workers and all(public_ips(node) for node in workers):
+            # One that was empty before is nothing that this change does.
+            news = bool(had) or not is_allow_list_on(before)
             warnings.append(
                 Consequence(
-                    Severity.ERROR,
-                    f"The pool {pool} would be empty because every worker is public. Choose: keep one "
-                    "worker in it by an override (pools.overrides), set the policy to all-internal and "
-                    "close the public interface by a firewall, or add a private worker.",
+                    Severity.ERROR if news else Severity.WARNING,
+                    f"The pool {pool} {'would be' if news else 'stays'} empty because every worker is public."
+                    " Choose: keep one worker in it by an override (pools.overrides), set the policy to "
+                    "all-internal and close the public interface by a firewall, or add a private worker.",
                 )
             )
         elif had:

@@ -120,6 +120,11 @@ def test_pools_that_would_be_empty() -> None:
     assert len(found) == 1
     assert found[0].startswith("error: The pool internal would be empty because every worker is public.")
     assert all(word in found[0] for word in ("pools.overrides", "all-internal", "firewall", "private worker"))
+    # Where it was empty before, that is no danger of this change.
+    public = [node("n1", "", PUBLIC), node("n2", "external", "116.203.10.9")]
+    found = warnings(effect(seen(public, []), n1="external"))
+    assert len(found) == 1
+    assert found[0].startswith("warning: The pool internal stays empty because every worker is public.")
     private = [node("n1", "internal"), node("n2", "external", PUBLIC)]
     found = warnings(effect(seen(private, []), n1="external"))
     assert found == ["warning: The pool internal would have no node any more."]
