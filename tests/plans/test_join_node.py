@@ -422,6 +422,7 @@ def test_another_host_that_has_the_name_by_now_keeps_its_node(world: Embedded, f
     assert f"warning: {left}" in taking_back.plan.effect
     assert not any("loses wall-a-10" in line for line in taking_back.plan.effect)
     assert not any("kubectl" in line for line in taking_back.plan.steps[0].commands)
+    assert taking_back.plan.steps[0].title == "Stop k3s-agent on WALL-A-10"
     undone = world.run(taking_back)
     is_untouched(world, theirs)
     assert world.said.count(left) == 1
