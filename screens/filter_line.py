@@ -109,7 +109,7 @@ class FilterLine(Horizontal):
         if self._faults_only:
             parts.append("faults only")
         if self._hidden:
-            parts.append(f"{self._hidden:,} rows hidden (esc shows all)")
+            parts.append(f"{self._hidden:,} hidden, esc shows all")
         said = "  " + " · ".join(parts)
         if said != self._said:  # an update lays the whole screen out anew, and this is asked at every change
             self._said = said
