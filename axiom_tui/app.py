@@ -539,8 +539,10 @@ class AxiomApp(App[int]):
         found = []
         for active in sorted(keys_of(screen), key=rank):
             binding = active.binding
-            if binding.description and binding.action not in NOT_IN_HELP:
-                what = binding.tooltip if binding.system and binding.tooltip else binding.description
+            is_typing = isinstance(active.node, Input)  # keys that move within a line, as everywhere
+            if binding.description and binding.action not in NOT_IN_HELP and not is_typing:
+                is_ours = active.node is not self  # of the program's own keys the word says all
+                what = binding.tooltip if is_ours and binding.tooltip else binding.description
                 found.append((binding.action, self.get_key_display(binding), what))
         keys = grouped(found)
         text = getattr(screen, "HELP", None) or ""

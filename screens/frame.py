@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -71,6 +72,14 @@ _COLOURS = {"ok": "success", "warn": "warning", "error": "error", "accent": "acc
 #: So much of the screen is given to what is not live.
 MOST_TROUBLE_LINES = 5
 
+#: What the framework calls its keys, in our words.
+OUR_WORDS = {
+    "Press button": "press it",
+    "Show menu": "open the list",
+    "Dismiss menu": "close the list",
+    "Select": "take it",
+}
+
 #: Actions whose keys stand in every key bar, however narrow.
 ALWAYS_SHOWN = ("app.help", "help", "app.command_line", "command_line")
 
@@ -87,7 +96,8 @@ def keys_of(screen: Screen[Any]) -> list[ActiveBinding]:
             if shown and own is None:
                 continue  # there is nothing that it would do now
             active = active._replace(binding=own or active.binding)
-        found.append(active)
+        said = OUR_WORDS.get(active.binding.description)
+        found.append(active._replace(binding=replace(active.binding, description=said)) if said else active)
     return found
 
 
@@ -221,10 +231,10 @@ class KeyBar(Widget):
             if active.binding.action in ALWAYS_SHOWN:
                 continue
             item = self._item(active)
-            if cell_len((keys + item + always).plain) > room:
+            if cell_len((keys + item + always).plain.rstrip()) > room:
                 break
             keys += item
-        keys += always
+        keys = (keys + always).rstrip()
         gap = " " * max(1, room + 1 - cell_len(keys.plain))
         return keys + gap + marks
 

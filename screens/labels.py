@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 POLICY, NONE, OTHER = "policy", "none", "other"
 PERSIST = "persist"
+#: So many lines of the list of pools are seen at once.
+MOST_POOLS = 8
 PERSIST_WORDS = (
     "also write them into K3s' configuration on the nodes (SSH), so that they survive a new registration"
 )
@@ -35,8 +37,8 @@ class NodeList(MarkList):
     """The nodes to label; its keys mark the groups that one means most often."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "mark_workers", "all workers"),
-        Binding("f", "mark_wrong", "only wrong ones"),
+        Binding("a", "mark_workers", "workers", tooltip="mark all workers, or none"),
+        Binding("f", "mark_wrong", "wrong", tooltip="mark all that are wrong, and no others"),
     ]
 
     def __init__(self, rows: Sequence[Row], chosen: Collection[str]) -> None:
@@ -96,6 +98,11 @@ class LabelChoices(ChoosePage):
 
     def on_mount(self) -> None:
         self.query_one("#label-other").display = False
+        # The list of pools opens upwards: below are the buttons and the keys.
+        count = len(self._rules.pools.pools) + 3
+        pools = self.query_one("#label-pool > SelectOverlay")
+        pools.styles.max_height = min(count, MOST_POOLS)
+        pools.styles.offset = (0, -min(count, MOST_POOLS) - 1)
 
     def begin(self) -> None:
         self.query_one("#label-nodes").focus()

@@ -173,6 +173,18 @@ async def test_choose_a_pool_of_ones_own(size: tuple[int, int], snapshot: Snapsh
         snapshot(pilot, "wizard-choose-fault")
 
 
+async def test_the_list_of_pools_lies_on_nothing_that_is_needed(
+    size: tuple[int, int], snapshot: Snapshot
+) -> None:
+    async with showing(LIVE, size) as pilot:
+        await opened(pilot, label_wizard(LIVE, Rules(), ()))
+        await pilot.press("tab", "enter")
+        last = text_of(pilot).splitlines()[-2:]
+        assert last[0].split() == ["Cancel", "Check"]
+        assert last[1].startswith("esc close the list  ^n check")
+        snapshot(pilot, "wizard-choose-pools")
+
+
 @pytest.mark.parametrize("name", ["pass", "mixed", "lost"])
 async def test_check(size: tuple[int, int], name: str, snapshot: Snapshot) -> None:
     checks = tuple(replace(check, state=CheckState.PASS) for check in CHECKS) if name == "pass" else CHECKS

@@ -277,7 +277,7 @@ async def test_from_one_finding(axiom: EmbeddedAxiom) -> None:
         await stage(screen, "choose")
         await screen.sees("[x] WALL-A-4", "[ ] WALL-A-3")
         # enter goes on with what was filled in; space marks.
-        await screen.sees("⏎ go on", "space mark", "a all", "^n check")
+        await screen.sees("⏎ go on", "space mark", "a workers", "^n check")
         await screen.press("enter")
         await stage(screen, "check")
         await screen.press("ctrl+b")
@@ -414,7 +414,7 @@ async def test_keys_mark_all_workers_or_all_that_are_wrong(axiom: EmbeddedAxiom)
         wrong = {name.lower() for name in WRONG}
         workers = {row.key for row in screen.app.fleet.rows if row.node and row.role is not Role.SERVER}
         assert set(nodes.marked) == wrong
-        await screen.sees("a all workers", "f only wrong ones", "? help")
+        await screen.sees("⏎ go on", "a workers", "f wrong", "^n check", "esc leave", "? help")
         # The cursor stops at both ends.
         await screen.press("k", "up")
         assert nodes.highlighted == 0
