@@ -274,6 +274,10 @@ def _consent(options: argparse.Namespace) -> Consent:
 
 
 def _demo_arguments(to: argparse.ArgumentParser) -> None:
+    from axiom_tui.simulator.faults import kinds_told
+
+    to.formatter_class = argparse.RawDescriptionHelpFormatter
+    to.epilog = kinds_told()
     to.add_argument("--nodes", type=_node_count, default=None, metavar="N", help="a fleet of N nodes")
     to.add_argument("--still", action="store_true", help="nothing happens by itself")
     to.add_argument(
@@ -282,7 +286,7 @@ def _demo_arguments(to: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAULT",
-        help="make it fail, such as hang, forbidden or throttle:retry-after=2; may be given again",
+        help="make it fail: one of those below, such as hang or throttle:retry-after=2; may be given again",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from axiom_tui import __version__, cli
 from axiom_tui.config import Loaded, Settings, ThemeName, load
 from axiom_tui.model.problem import ProblemKind, fail
+from axiom_tui.simulator.faults import KINDS
 from axiom_tui.start import DemoOptions, StartOptions
 
 
@@ -48,6 +50,16 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             run(*command.words.split(), "--help")
         assert ended.value.code == 0
         assert command.about in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate"])
+def test_every_kind_of_fault_is_in_the_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit):
+        run(command, "--help")
+    said = capsys.readouterr().out
+    assert KINDS
+    assert [kind for kind in KINDS if not re.search(rf"^  {kind} +[^ ]", said, re.MULTILINE)] == []
+    assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
 def test_global_options_are_understood_before_and_behind_the_command() -> None:

@@ -9,6 +9,7 @@ import argparse
 import gc
 import json
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,11 +19,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from axiom_tui.simulator.faults import Fault, Faults, parse_fault
+from axiom_tui.simulator.faults import Fault, Faults, kinds_told, parse_fault
 
 if TYPE_CHECKING:
     from axiom_tui.simulator.axiom import EmbeddedAxiom
     from axiom_tui.simulator.hosts.host import Host
+
+PROGRAM = "axiom-tui"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_world_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which world it is."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = kinds_told()
     parser.add_argument(
         "--directory",
         type=Path,
@@ -49,7 +54,7 @@ def add_world_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="F",
-        help="break something: kind or kind:option=value,... such as throttle:retry-after=2; may be repeated",
+        help="break something: one of those below, such as hang or throttle:retry-after=2; may be repeated",
     )
     parser.add_argument("--still", action="store_true", help="nothing happens by itself")
 
@@ -213,10 +218,20 @@ A simulated Axiom is there until ctrl-c: {axiom.world.cluster}, {len(names)} nod
 Look at it with any client:
 
   kubectl --kubeconfig {kubeconfig} get nodes -o wide
-  axiom-tui --config {settings}
+  {_called_as()} --config {settings}
   curl --unix-socket {tailscaled} http://local-tailscaled.sock/localapi/v0/status
   ssh -F {ssh_config} ubuntu-4gb-nbg1-2
 """
+
+
+def _called_as() -> str:
+    """How to call this program again, as it was called: it need not be on the PATH."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m axiom_tui"
+    if called.name != PROGRAM:
+        return PROGRAM  # the simulator was started without the rest
+    return PROGRAM if shutil.which(PROGRAM) == str(called) else shlex.quote(str(called))
 
 
 def _node_count(text: str) -> int:
@@ -238,7 +253,7 @@ def _fault(text: str) -> Fault:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The door of the child process, and of the simulator without the rest of the product."""
-    parser = argparse.ArgumentParser(prog="axiom-tui simulate", description="Serve a simulated Axiom.")
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} simulate", description="Serve a simulated Axiom.")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     add_arguments(parser)
     arguments = parser.parse_args(argv)

@@ -8,62 +8,76 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
-KUBERNETES_KINDS = frozenset(
-    {
-        "hang",  # connections are accepted, requests never answered, streams fall silent
-        "refuse",  # nothing listens any more, open connections are reset
-        "cut",  # bodies and streams stop in the middle of a line and the connection is reset
-        "unauthorized",  # 401
-        "forbidden",  # 403
-        "throttle",  # 429 with Retry-After
-        "broken",  # 500 with a Status; form=text: a proxy's plain 503
-        "slow",  # each answer comes ``delay`` seconds late
-        "expire",  # 410: for watches in the stream, for lists with a continue token by HTTP
-        "garbage",  # 200 with JSON that does not parse
-        "skew",  # the cluster's clock is ``seconds`` ahead of ours (negative: behind)
-    }
-)
-TAILNET_KINDS = frozenset(
-    {
-        "ts-absent",
-        "ts-stopped",
-        "ts-needs-login",
-        "ts-needs-approval",
-        "ts-hang",
-        "ts-garbage",
-        "ts-ping-timeout",
-        "control-unauthorized",
-        "control-throttle",
-        "control-broken",
-        "control-garbage",
-    }
-)
+KUBERNETES_KINDS = {
+    "hang": "requests are never answered, streams fall silent",
+    "refuse": "nothing listens any more, open connections are reset",
+    "cut": "connections are reset in the middle of a line",
+    "unauthorized": "401",
+    "forbidden": "403",
+    "throttle": "429 with Retry-After",
+    "broken": "500 with a Status; form=text: a proxy's plain 503",
+    "slow": "each answer comes delay seconds late",
+    "expire": "410 Gone: watches and lists must begin anew",
+    "garbage": "200 with JSON that does not parse",
+    "skew": "the clock by which plans time their lock is ahead",
+}
+TAILNET_KINDS = {
+    "ts-absent": "tailscaled is not there",
+    "ts-stopped": "Tailscale is down on this machine",
+    "ts-needs-login": "this machine is logged out of the tailnet",
+    "ts-needs-approval": "this machine waits for approval",
+    "ts-hang": "tailscaled accepts and never answers",
+    "ts-garbage": "tailscaled answers with JSON that does not parse",
+    "ts-ping-timeout": "no device answers a ping",
+    "control-unauthorized": "the control API does not accept the token (401)",
+    "control-throttle": "the control API refuses for a while (429)",
+    "control-broken": "the control API fails (500)",
+    "control-garbage": "the control API's JSON does not parse",
+}
 #: Of the embedded hosts; ``path`` is the beginning of the host's name.
-HOST_KINDS = frozenset(
-    {
-        "host-absent",  # connections are accepted and never answered, as if the host were off
-        "host-refuse",  # connections are closed at once
-        "host-slow",  # each command begins ``delay`` seconds late
-        "host-drop",  # the connection is cut ``delay`` seconds after a command began
-        "host-key-changed",  # another host key than the one that is known
-        "host-check-mode",  # the login waits for a person at a URL
-        "host-policy",  # the tailnet's policy refuses the login
-        "host-sudo-password",  # sudo takes no password
-        "host-token-rejected",  # the cluster knows no token that this host shows
-        "host-authority-changed",  # the cluster shows another certificate authority
-        "host-name-taken",  # the cluster knows another machine by this name
-        "host-never-ready",  # the node registers, and its network never comes up
-        "host-api-unreachable",  # the cluster's servers do not answer to this host
-        "host-port-taken",  # something else listens on K3s' ports
-        "host-metadata-silent",  # its provider's metadata service does not answer
-        "host-metadata-garbage",  # something else answers in its place
-        "host-clock-skew",  # its clock is ``seconds`` ahead (negative: behind)
-    }
-)
+HOST_KINDS = {
+    "host-absent": "the host is off: connections are never answered",
+    "host-refuse": "connections are closed at once",
+    "host-slow": "each command begins delay seconds late",
+    "host-drop": "the connection is cut delay seconds into a command",
+    "host-key-changed": "another host key than the one that is known",
+    "host-check-mode": "the login waits for a person at a URL",
+    "host-policy": "the tailnet's policy refuses the login",
+    "host-sudo-password": "sudo takes no password",
+    "host-token-rejected": "the cluster knows no token that this host shows",
+    "host-authority-changed": "the cluster shows another certificate authority",
+    "host-name-taken": "the cluster knows another machine by this name",
+    "host-never-ready": "the node registers, and its network never comes up",
+    "host-api-unreachable": "the cluster's servers do not answer to this host",
+    "host-port-taken": "something else listens on K3s' ports",
+    "host-metadata-silent": "its provider's metadata service does not answer",
+    "host-metadata-garbage": "something else answers in its place",
+    "host-clock-skew": "the host's clock is ahead",
+}
 #: Faults whose ``seconds`` say how far a clock is off; for all others it is their duration.
 SHIFTS = frozenset({"skew", "host-clock-skew"})
 KINDS = KUBERNETES_KINDS | TAILNET_KINDS | HOST_KINDS
 FORMS = ("status", "text", "http")
+
+
+def kinds_told() -> str:
+    """All kinds, what each breaks, and the options: the end of a command's help."""
+    width = max(map(len, KINDS))
+    groups = (
+        ("of the Kubernetes API", KUBERNETES_KINDS),
+        ("of the tailnet", TAILNET_KINDS),
+        ("of the hosts (path: the beginning of a host's name)", HOST_KINDS),
+    )
+    lines = []
+    for title, kinds in groups:
+        lines += [f"faults {title}:", *(f"  {kind:<{width}}  {what}" for kind, what in kinds.items()), ""]
+    options = ", ".join(field.name.replace("_", "-") for field in fields(Fault)[1:])
+    lines += [
+        "options of a fault, as in throttle:path=/api/v1/pods,times=3:",
+        f"  {options}",
+        "  (seconds: how long it lasts; for clocks how far ahead, negative: behind)",
+    ]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

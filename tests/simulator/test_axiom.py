@@ -251,6 +251,20 @@ def test_simulate_prints_a_kubeconfig_and_ends_by_ctrl_c(tmp_path: Path) -> None
     assert f"kubectl --kubeconfig {shlex.quote(str(directory / 'kubeconfig'))}" in rest
 
 
+def test_simulate_names_the_program_as_it_was_called(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("axiom-tui")
+    for called in ([sys.executable, "-m", "axiom_tui"], [str(program)]):
+        command = [*called, "simulate", "--directory", str(tmp_path / "world"), "--nodes", "1", "--still"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                hint = next(line for line in process.stdout if " --config " in line)
+            finally:
+                process.send_signal(signal.SIGINT)
+            process.stdout.read()
+        assert hint.split(" --config ")[0].strip() == shlex.join(called)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

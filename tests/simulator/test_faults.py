@@ -68,7 +68,7 @@ def test_fault_arguments_are_read() -> None:
         "broken", path="/api/v1/nodes", times=3, form="text"
     )
     assert parse_fault("skew:seconds=-90") == Fault("skew", seconds=-90.0)
-    assert {parse_fault(kind).kind for kind in KINDS} == KINDS
+    assert {parse_fault(kind).kind for kind in KINDS} == set(KINDS)
 
 
 @pytest.mark.parametrize(
