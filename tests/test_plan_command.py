@@ -217,7 +217,7 @@ def test_an_undo_that_stops_says_what_to_do(run: Run, axiom: EmbeddedAxiom) -> N
         live["metadata"]["labels"][POOL_LABEL] = "theirs"
 
     axiom.store.mutate("nodes", "wall-a-3", theirs)
-    code, out, said = run("undo", entry["id"], "--confirm", "axiom-demo")
+    code, out, said = run("undo", entry["id"], "--confirm", "WALL-A-4")
     assert code == 1
     assert "Changed: Take WALL-A-4 out of the load balancer again" in out
     assert "To have the earlier labels back, type: kubectl " in said
