@@ -168,9 +168,15 @@ def run_config_show(options: argparse.Namespace) -> int:
 
 def run_config_check(options: argparse.Namespace) -> int:
     from axiom_tui.config_command import check
+    from axiom_tui.config_reader import Mistakes
     from axiom_tui.config_values import tilde
 
-    loaded = _loaded(options)
+    try:
+        loaded = _loaded(options)
+    except Mistakes as error:
+        for problem in error.problems:
+            print(problem)
+        return 1
     if loaded.path is None:
         print("There is no settings file; all defaults are in force.")
         return 0

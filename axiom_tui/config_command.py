@@ -115,8 +115,14 @@ def check(loaded: Loaded) -> tuple[str, ...]:
         secret = isinstance(value, SecretReference) or key.endswith(("token_file", "secret_file"))
         for item in value if isinstance(value, tuple) else (value,):
             if complaint := _complaint(item, secret=secret):
-                complaints.append(f"{loaded.origin(key)}: {key}: {complaint}")
+                complaints.append(f"{_place(loaded, key)}: {key}: {complaint}")
     return tuple(complaints)
+
+
+def _place(loaded: Loaded, key: str) -> str:
+    """Where a value comes from, as mistakes in the file are said."""
+    origin = loaded.origin(key)
+    return f"{tilde(loaded.path)}, line {origin.line}" if loaded.path and origin.line else str(origin)
 
 
 def init(path: Path | None) -> Path:

@@ -30,7 +30,7 @@ from axiom_tui.config_checks import check
 from axiom_tui.config_values import convert, expected, listed, tilde
 from axiom_tui.model.masking import looks_secret, looks_secret_for_a_path, mask
 from axiom_tui.model.naming import fold
-from axiom_tui.model.problem import AxiomError
+from axiom_tui.model.problem import AxiomError, Problem
 
 LARGEST_FILE = 1_000_000  # bytes; a settings file has some thousand
 
@@ -38,8 +38,20 @@ LARGEST_FILE = 1_000_000  # bytes; a settings file has some thousand
 _KEYED_BY_NODE = frozenset({"places", "pools.overrides"})
 
 
+class Mistakes(AxiomError):
+    """All that is wrong in a settings file, in the order in which it is read; it says the first."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        first, *more = problems
+        if more:
+            first = dataclasses.replace(first, remedy=f"`axiom-tui config check` tells {len(more)} more.")
+        super().__init__(first)
+        self.problems = problems
+
+
 def read_file(path: Path) -> Loaded:
-    """Read and check one settings file. Raises AxiomError (MISCONFIGURED), never anything else."""
+    """Read and check one settings file. Raises AxiomError (MISCONFIGURED), never anything else; for what
+    stands in the file it is `Mistakes`."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -98,8 +110,22 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.origins: dict[str, Origin] = {}
+        self.mistakes: dict[str, Problem] = {}  # by their sentences: each is said once
 
     def read(self, text: str) -> Loaded:
+        try:
+            loaded = self._loaded(text)
+        except AxiomError as error:
+            self._note(error)
+        if self.mistakes:
+            raise Mistakes(tuple(self.mistakes.values()))
+        return loaded
+
+    def _note(self, error: AxiomError) -> None:
+        """A mistake after which the rest of the file can still be read."""
+        self.mistakes.setdefault(error.problem.sentence, error.problem)
+
+    def _loaded(self, text: str) -> Loaded:
         root = self._compose(text)
         if root is None or _is_null(root):
             return Loaded(path=self.path)
@@ -149,6 +175,8 @@ class _Reader:
         return contexts
 
     def _check_together(self, settings: Settings, place: _Key, node: yaml.Node) -> None:
+        if self.mistakes:
+            return  # some values are not those of the file
         for name, what in contradictions(settings):
             key = place.child(name)
             lines = [origin.line for found, origin in self.origins.items() if _related(found, key.said)]
@@ -161,11 +189,18 @@ class _Reader:
         self._keys(node, key, _names(kind))
         for key_node, value in self._items(node, key):
             name = _key(key_node)
+            if name not in hints:
+                continue  # said by then
             full = key.child(name)
-            if full.in_context and full.schema in NOT_PER_CONTEXT:
-                self._refuse(key_node, f"this cannot differ by context; set {full.schema} at the top", full)
             default = getattr(base, name) if base is not None else None
-            values[name] = self._value(value, hints[name], full, default)
+            values[name] = default
+            try:
+                if full.in_context and full.schema in NOT_PER_CONTEXT:
+                    where = f"set {full.schema} at the top"
+                    self._refuse(key_node, f"this cannot differ by context; {where}", full)
+                values[name] = self._value(value, hints[name], full, default)
+            except AxiomError as error:
+                self._note(error)
             if not _is_section(hints[name]) and "*" not in full.schema:
                 self._found(key_node, full)
         if base is not None:
@@ -242,14 +277,17 @@ class _Reader:
         for key_node, value in self._items(node, key):
             name = _key(key_node)
             if name not in known:
-                self._unknown(key_node, value, name, key, known)
+                self._note(self._unknown(key_node, value, name, key, known))
 
-    def _unknown(self, node: yaml.Node, value: yaml.Node, name: str, key: _Key, known: list[str]) -> NoReturn:
+    def _unknown(
+        self, node: yaml.Node, value: yaml.Node, name: str, key: _Key, known: list[str]
+    ) -> AxiomError:
         full = key.child(mask(name))
         hint = _nearest(name, key.schema, known)
         if _names_a_secret(name) and isinstance(value, yaml.ScalarNode) and not _is_null(value):
-            self._refuse(node, f"unknown key, and a secret does not belong into this file; {hint}", full)
-        self._refuse(node, f"unknown key; {hint}", full)
+            hint = f"and a secret does not belong into this file; {hint}"
+            return self._error(_line(node), full, f"unknown key, {hint}")
+        return self._error(_line(node), full, f"unknown key; {hint}")
 
     def _scalar(self, node: yaml.Node, kind: Any, key: _Key) -> Any:
         wanted = expected(kind)

@@ -310,9 +310,21 @@ def test_config_check(
     monkeypatch.setenv("AXIOM_YES", "x")
     assert run("config", "check", "--config", str(path)) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "~/config.yaml:2: ssh.key_files: ~/none: no such file or directory",
-        f"~/config.yaml:1: dns.token_file: {token} can be read by others; run: chmod 600 {token}",
-        "~/config.yaml:3: backups.access_key: the environment variable AXIOM_NO is not set",
-        f"~/config.yaml:4: contexts.prod.tailscale.control.token_file: {tmp_path} is not a file",
+        "~/config.yaml, line 2: ssh.key_files: ~/none: no such file or directory",
+        f"~/config.yaml, line 1: dns.token_file: {token} can be read by others; run: chmod 600 {token}",
+        "~/config.yaml, line 3: backups.access_key: the environment variable AXIOM_NO is not set",
+        f"~/config.yaml, line 4: contexts.prod.tailscale.control.token_file: {tmp_path} is not a file",
     ]
-    assert run("config", "check", "--config", str(write("api: {port: x}"))) == 2
+    path = write("api: {port: x, hst: y}\nthemes: ansi\ncontexts: {prod: {theme: ansi, read_only: 7}}\n")
+    assert run("config", "check", "--config", str(path)) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "~/config.yaml, line 2: themes: unknown key; the nearest known key is theme.",
+        "~/config.yaml, line 1: api.hst: unknown key; the nearest known key is api.host.",
+        '~/config.yaml, line 1: api.port: expected a whole number, found "x".',
+        "~/config.yaml, line 3: contexts.prod.theme: this cannot differ by context; set theme at the top.",
+        '~/config.yaml, line 3: contexts.prod.read_only: expected true or false, found "7".',
+    ]
+    assert run("config", "show", "--config", str(path)) == 2
+    assert "the nearest known key is theme. `axiom-tui config check` tells 4 more." in capsys.readouterr().err
+    assert run("config", "check", "--config", str(path.with_name("none"))) == 2
+    assert "cannot be read" in capsys.readouterr().err
