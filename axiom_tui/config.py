@@ -31,13 +31,6 @@ class ThemeName(StrEnum):
     ANSI = "ansi"  # the terminal's own 16 colours
 
 
-class Sudo(StrEnum):
-    """How the SSH user becomes root on a node."""
-
-    PASSWORD = "password"
-    NONE = "none"
-
-
 class DnsProvider(StrEnum):
     INFOMANIAK = "infomaniak"
     NONE = "none"  # records are set by hand; the exact record is said
@@ -108,14 +101,13 @@ class Tailscale:
 @dataclass(frozen=True, slots=True)
 class Ssh:
     """``key_files`` empty: the agent and the usual files. ``login_timeout`` is how long a person has to
-    log in when Tailscale SSH asks (check mode). ``sudo_password`` None: a person is asked for it."""
+    log in when Tailscale SSH asks (check mode). ``sudo_password`` None: a person is asked where sudo does."""
 
     user: str = "technat"
     port: int = 22
     key_files: tuple[Path, ...] = ()
     known_hosts: Path = field(default_factory=lambda: Path("~/.ssh/known_hosts").expanduser())
     config_file: Path = field(default_factory=lambda: Path("~/.ssh/config").expanduser())
-    sudo: Sudo = Sudo.PASSWORD
     sudo_password: SecretReference | None = None
     connect_timeout: timedelta = timedelta(seconds=10)
     login_timeout: timedelta = timedelta(minutes=10)

@@ -91,10 +91,9 @@ class Join:
         fails = standing_fails(found, self.choice.overridden)
         if fails:
             rules = ", ".join(check.rule for check in fails)
-            overridable = [check.rule for check in fails if check.overridable]
             remedy = "Mend what is said above."
-            if overridable:
-                remedy += f" Or override by name: {' '.join(f'--override {rule}' for rule in overridable)}."
+            if all(check.overridable for check in fails):
+                remedy += f" Or override by name: {' '.join(f'--override {check.rule}' for check in fails)}."
             raise fail(ProblemKind.INVALID, f"{self.choice.name} can't join: {rules} failed.", remedy)
         return propose_join(means, self.choice, facts)
 

@@ -69,7 +69,7 @@ COLUMNS: tuple[Column[Entry], ...] = (
     column("when", "BEGUN", 8, _when, max_width=10, ages=True, priority=90,
            sort_key=lambda entry: entry.last_began.timestamp() if entry.last_began else None,
            sort_letter="B", descending_first=True),
-    column("steps", "STEPS", 6, lambda entry, _: Cell(f"{entry.done}/{len(entry.steps)}"), priority=50),
+    column("steps", "STEPS", 6, lambda entry, _: Cell(entry.progress), priority=50),
     column("took", "TOOK", 5, lambda entry, _: _took(entry), align="right", priority=30),
     column("who", "BY", 12, lambda entry, _: _by(entry), max_width=30, priority=40,
            sort_key=lambda entry: entry.user, sort_letter="U"),

@@ -73,7 +73,9 @@ def _summary(checks: Sequence[Check], overridden: Sequence[str]) -> Content:
         return line(
             f"✗ {words} {'It stands' if standing == 1 else f'{standing} stand'} in the way.", "$text-error"
         )
-    return line(f"▲ {words} Nothing stands in the way.", "$text-warning")
+    wants_word = any(check.typed_word for check in checks)
+    way = "The plan wants a name typed." if wants_word else "Nothing stands in the way."
+    return line(f"▲ {words} {way}", "$text-warning")
 
 
 def progress_content(plan: Plan, progress: Progress) -> Content:

@@ -21,7 +21,6 @@ from axiom_tui.config import (
     Overrides,
     SecretReference,
     Settings,
-    Sudo,
     ThemeName,
     load,
     state_directory,
@@ -65,7 +64,6 @@ def test_defaults_are_the_operators() -> None:
     assert settings.dns.zone == "axiom.technat.ch"
     assert settings.api.host == "api.axiom.technat.ch"
     assert settings.ssh.user == "technat"
-    assert settings.ssh.sudo is Sudo.PASSWORD
     assert [(level.wave, level.name, level.value) for level in settings.levels] == [
         (-5, "system-node-critical", 2_000_001_000),
         (-4, "system-cluster-critical", 2_000_000_000),
@@ -97,7 +95,7 @@ kubernetes:
   kubeconfig: [/a/config, b]
 ssh:
   key_files: ~/.ssh/axiom
-  sudo: none
+  sudo_password: env:SUDO
 dns:
   provider: none
   token_file:
@@ -117,14 +115,14 @@ backups:
     assert settings.levels == (Level(0, "all", 5),)
     assert settings.kubernetes.kubeconfig == (Path("/a/config"), Path("/etc/axiom/b"))
     assert settings.ssh.key_files == (home / ".ssh/axiom",)
-    assert settings.ssh.sudo is Sudo.NONE
+    assert settings.ssh.sudo_password == SecretReference("env", "SUDO")
     assert settings.dns.provider is DnsProvider.NONE
     assert settings.dns.token_file is None
     assert settings.backups.access_key == SecretReference("env", "S3_ACCESS")
     assert settings.backups.secret_key == SecretReference("file", "/run/secret")
     assert loaded.origin("theme").text == "/etc/axiom/config.yaml:1"
     assert loaded.origin("pools.overrides").line == 8
-    assert loaded.origin("ssh.sudo").line == 17
+    assert loaded.origin("ssh.sudo_password").line == 17
     assert str(loaded.origin("ssh.port")) == "default"
 
 
