@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from axiom_tui.simulator.faults import Faults
-from axiom_tui.simulator.loopback import hold, linger, listen, reset, server_context, subject
+from axiom_tui.simulator.loopback import hold, linger, listen, reset, server_context, subject, unlisten
 from axiom_tui.simulator.pki import Authority, KeyPair
 
 _HANDSHAKE_SECONDS = 10.0
@@ -117,7 +117,7 @@ class HttpsServer:
             threads = list(self._connections.values())
         for listener in sockets:
             if listener:
-                listener.close()
+                unlisten(listener)
         self._ring()
         self._reset_connections(gently=True)
         self._notice()
@@ -161,7 +161,7 @@ class HttpsServer:
                 return
             listener = self._listener
             if refuse and listener:
-                listener.close()
+                unlisten(listener)
                 self._listener, self._held = None, hold(self.port)
             elif not refuse and not listener:
                 if self._held:

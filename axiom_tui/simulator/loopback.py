@@ -57,6 +57,13 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def unlisten(listener: socket.socket) -> None:
+    """Close a listening socket. Closed alone, it goes on to listen while another thread waits on it."""
+    with contextlib.suppress(OSError):  # not on every system has it another side to be shut down
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
 def hold(port: int) -> socket.socket | None:
     """A socket that keeps a port of 127.0.0.1 and refuses every connection; None if somebody was faster."""
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -207,6 +207,7 @@ def test_a_server_that_hangs_stops_at_once(faults: Faults) -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
+    _wait_until("the question", lambda: bool(server._server._connections))
     server.stop()
     asking.join(DEADLINE)
     assert ended.is_set()
