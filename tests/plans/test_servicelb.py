@@ -169,7 +169,11 @@ def test_a_plan_settles_what_another_one_left_behind(world: Embedded) -> None:
     assert "patch services" in map(str, proposal.plan.rights)
     cancel = CancelToken()
     world.axiom.servicelb.stop()
-    result = proposal.run(lambda event: cancel.cancel() if isinstance(event, StepStarted) else None, cancel)
+    result = proposal.run(
+        lambda event: cancel.cancel() if isinstance(event, StepStarted) else None,
+        cancel,
+        typed=proposal.plan.typed_word,
+    )
     assert result.outcome is Outcome.CANCELLED
     assert account(result).left[-1] == WAITS
     world.axiom.servicelb = ServiceLb(world.axiom.store)
