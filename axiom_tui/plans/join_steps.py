@@ -25,6 +25,7 @@ GONE = (
     ProblemKind.UNRESOLVED,
     ProblemKind.TIMED_OUT,
     ProblemKind.UNTRUSTED,
+    ProblemKind.GARBLED,
 )
 T = TypeVar("T")
 S = TypeVar("S", bound="HostStep")

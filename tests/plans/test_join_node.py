@@ -491,6 +491,11 @@ def test_a_join_of_a_journal_without_the_uid_of_its_node_is_taken_back(world: Em
 
 
 def test_a_device_that_is_gone_needs_no_settings_back(world: Embedded) -> None:
+    # Whatever happens to the device, its address leads to this world and not out of it.
+    config = world.directory / "ssh_config"
+    config.write_text(world.axiom.hosts.ssh_config.read_text())
+    ssh = replace(world.settings.ssh, config_file=config)
+    world.means = world.new_means(replace(world.settings, ssh=ssh))
     proposal = world.propose()
     done = world.run(proposal)
     assert done.outcome is Outcome.DONE, done.problem
@@ -499,7 +504,8 @@ def test_a_device_that_is_gone_needs_no_settings_back(world: Embedded) -> None:
     world.host().fault("host-refuse")
     world.axiom.world.tailnet.remove(device.id)
     undone = world.run(proposal.undo(done.plan_id))
-    assert {step.key: step.state for step in undone.steps}["undo/key-expiry"] is StepState.ALREADY
+    states = {step.key: step.state for step in undone.steps}
+    assert states["undo/key-expiry"] is StepState.ALREADY, undone.problem
     assert world.node("wall-a-10") is None
 
 
