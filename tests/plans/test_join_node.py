@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ from axiom_tui.plans.proposal import resume, undo
 from axiom_tui.plans.step import CancelToken
 from axiom_tui.plans.transcript import account, transcript_of
 from axiom_tui.simulator.hosts.host import Access, Computer, Host, Sudo
+from tests.clients.ssh_servers import listening
 from tests.clients.test_infomaniak import TOKEN, Zone
 from tests.clients.wire_server import serving
 from tests.plans.embedded import NEWCOMER, NEWCOMER_ARM, PASSWORD, Answers, Embedded, embedded, fails
@@ -506,6 +508,29 @@ def test_a_device_that_is_gone_needs_no_settings_back(world: Embedded) -> None:
     undone = world.run(proposal.undo(done.plan_id))
     states = {step.key: step.state for step in undone.steps}
     assert states["undo/key-expiry"] is StepState.ALREADY, undone.problem
+    assert world.node("wall-a-10") is None
+
+
+def test_another_service_at_the_address_is_no_answer_of_the_host(world: Embedded) -> None:
+    config = world.directory / "ssh_config"
+    config.write_text(world.axiom.hosts.ssh_config.read_text())
+    ssh = replace(world.settings.ssh, config_file=config)
+    world.means = world.new_means(replace(world.settings, ssh=ssh))
+    proposal = world.propose()
+    done = world.run(proposal)
+    assert done.outcome is Outcome.DONE, done.problem
+
+    def serve(client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        while client.recv(65_536):
+            pass
+
+    with listening(serve) as port:
+        own = world.axiom.hosts.port(NEWCOMER)
+        config.write_text(config.read_text().replace(f"Port {own}\n", f"Port {port}\n"))
+        undone = world.run(proposal.undo(done.plan_id))
+    assert undone.problem is not None
+    assert "steps are not done" in undone.problem.sentence
     assert world.node("wall-a-10") is None
 
 
